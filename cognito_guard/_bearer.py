@@ -1,0 +1,93 @@
+"""RFC 6750 on the wire, in both directions: headers to token, error to challenge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from cognito_guard._jws import MAX_TOKEN_LENGTH
+from cognito_guard.errors import (
+    BearerError,
+    ConfigurationError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    MalformedTokenError,
+    MissingTokenError,
+)
+
+_SCHEME: Final = b"bearer "
+_TOKEN68: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"  # RFC 9110 section 11.2
+_REALM: Final = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")  # what a quoted string holds without escapes
+_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 section 3.3
+
+
+def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """
+    Return the bearer token in raw ASGI *headers*.
+
+    Only the Authorization header counts; the form and query methods of RFC 6750 sections 2.2 and 2.3 are deliberately
+    not supported.
+
+    Raises:
+        MissingTokenError: There is no such header, or it is of another scheme.
+        InvalidRequestError: There are two, or it is not `Bearer <token68>`.
+        MalformedTokenError: The token is longer than any that is looked at.
+
+    """
+    value = None
+    for name, content in headers:
+        if name == b"authorization":
+            if value is not None:
+                raise InvalidRequestError("repeated_header")
+            value = content
+    if value is None:
+        raise MissingTokenError
+    scheme = value[: len(_SCHEME)].lower()
+    if scheme != _SCHEME:
+        raise InvalidRequestError("malformed_header") if scheme == _SCHEME.strip() else MissingTokenError
+    if len(value) > len(_SCHEME) + MAX_TOKEN_LENGTH:
+        raise MalformedTokenError("oversized")
+    token = value[len(_SCHEME) :].lstrip(b" ")
+    # Deleting what is allowed is the fastest way to see whether anything else is there.
+    if not token or token.rstrip(b"=").translate(None, _TOKEN68) or token.startswith(b"="):
+        raise InvalidRequestError("malformed_header")
+    return token.decode("ascii")
+
+
+def challenge(error: BearerError, realm: str | None) -> str:
+    """Return the WWW-Authenticate value that answers *error* (RFC 6750 section 3)."""
+    parameters = {"realm": realm, "error": error.code, "error_description": error.code and error.description}
+    if isinstance(error, InsufficientScopeError):
+        parameters["scope"] = " ".join(error.required)
+    listed = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)
+    return f"Bearer {listed}".rstrip()
+
+
+def check_realm(realm: str | None) -> str | None:
+    """
+    Return *realm*, if it can stand in a challenge as it is.
+
+    Raises:
+        ConfigurationError: It can not.
+
+    """
+    if realm is not None and not (isinstance(realm, str) and _REALM.fullmatch(realm)):
+        raise ConfigurationError(f"realm must be printable ASCII without quotes and backslashes, got {realm!r}")
+    return realm
+
+
+def check_scope(scope: object) -> str:
+    """
+    Return *scope*, if it is one scope token.
+
+    Raises:
+        ConfigurationError: It is not.
+
+    """
+    if not isinstance(scope, str) or not _SCOPE.fullmatch(scope):
+        raise ConfigurationError(
+            f"{scope!r} is not a scope; expected one '<resource server>/<scope>' per argument, "
+            "without blanks, quotes and backslashes, such as require('orders/order.read', 'orders/order.write')"
+        )
+    return scope

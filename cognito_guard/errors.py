@@ -1,0 +1,210 @@
+"""
+Everything that can go wrong, as one tree.
+
+    GuardError
+    ├── ConfigurationError            the guard is held wrong; raised at import or start-up (also a ValueError)
+    ├── RefusalError                  a request is not let through (also a Starlette HTTPException)
+    │   ├── BearerError               ... because of the caller, in the words of RFC 6750 section 3.1
+    │   │   ├── MissingTokenError         401  no bearer token was sent
+    │   │   ├── InvalidRequestError       400  the Authorization header is not one "Bearer <token>"
+    │   │   ├── InvalidTokenError         401  the token is no good
+    │   │   │   ├── MalformedTokenError        not a JWT of the one form accepted here
+    │   │   │   ├── ClaimError                 a claim is missing, of the wrong type or of another value
+    │   │   │   ├── ExpiredTokenError          its time is over
+    │   │   │   └── SignatureError             no key of the pool made its signature
+    │   │   └── InsufficientScopeError    403  a good token that does not grant this
+    │   ├── KeysUnavailableError      503  ... because there are no keys to judge it with
+    │   └── NotInstalledError         500  ... because no guard stands in front of the route
+    └── TokenRequestError             a token could not be obtained (the calling side)
+
+A refusal's `reason` is for logs and metrics, its `description` for the caller. Both come from the fixed
+vocabulary below: nothing a token or a stranger says ever gets into them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from starlette.exceptions import HTTPException
+
+__all__ = [
+    "BearerError",
+    "ClaimError",
+    "ConfigurationError",
+    "ExpiredTokenError",
+    "GuardError",
+    "InsufficientScopeError",
+    "InvalidRequestError",
+    "InvalidTokenError",
+    "KeysUnavailableError",
+    "MalformedTokenError",
+    "MissingTokenError",
+    "NotInstalledError",
+    "RefusalError",
+    "SignatureError",
+    "TokenRequestError",
+]
+
+
+class GuardError(Exception):
+    """Base of all errors of this package."""
+
+
+class ConfigurationError(GuardError, ValueError):
+    """The guard is set up in a way that can not be meant; the message says what to do."""
+
+
+class RefusalError(GuardError, HTTPException):
+    """
+    Base of everything that ends a request; it knows its own answer.
+
+    Attributes:
+        status: The HTTP status to answer with (`status_code` is the same, for Starlette's handlers).
+        code: The error code on the wire (RFC 6750 section 3.1), or None where the RFC wants none.
+        reason: A stable word for logs and metrics, finer than *code*.
+        description: One sentence for the caller, printable ASCII without quotes or backslashes.
+        headers: The headers of the answer; None until a guard has dressed the error.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str | None] = None
+    _vocabulary: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.description = self._vocabulary[reason]
+        super().__init__(self.status, self.description)
+
+    def __str__(self) -> str:
+        return f"{self.description} ({self.reason})"
+
+
+class BearerError(RefusalError):
+    """The caller's token, or its absence, is the cause (RFC 6750 section 3)."""
+
+
+class MissingTokenError(BearerError):
+    """No bearer token was sent. The challenge carries no error code (RFC 6750 section 3.1)."""
+
+    status = 401
+    _vocabulary: ClassVar = {"missing_token": "A bearer access token is required."}
+
+    def __init__(self) -> None:
+        super().__init__("missing_token")
+
+
+class InvalidRequestError(BearerError):
+    """The Authorization header is malformed or sent more than once."""
+
+    status = 400
+    code = "invalid_request"
+    _vocabulary: ClassVar = {
+        "repeated_header": "The Authorization header was sent more than once.",
+        "malformed_header": "The Authorization header is not of the form: Bearer token.",
+    }
+
+
+class InvalidTokenError(BearerError):
+    """The token is expired, malformed, from elsewhere or otherwise no good."""
+
+    status = 401
+    code = "invalid_token"
+
+
+class MalformedTokenError(InvalidTokenError):
+    """The token is not a compact JWS with the header that Cognito gives its tokens."""
+
+    _vocabulary: ClassVar = {
+        "oversized": "The access token is too long.",
+        "malformed": "The access token is not a well-formed JWT.",
+        "algorithm": "The access token is not signed with RS256.",
+        "critical_header": "The access token has a critical header parameter that is not understood.",
+    }
+
+
+class ClaimError(InvalidTokenError):
+    """
+    One claim is missing, of the wrong type, or of a value that is not accepted.
+
+    Attributes:
+        claim: The name of the claim, one of those this package checks.
+    """
+
+    _vocabulary: ClassVar = {
+        f"claim_{claim}": f"The claim {claim} of the access token is missing or not accepted."
+        for claim in ("iss", "token_use", "client_id", "exp", "nbf", "iat", "scope", "aud", "sub", "username", "jti")
+    } | {"claim_cognito:groups": "The claim cognito:groups of the access token is not accepted."}
+
+    def __init__(self, claim: str) -> None:
+        self.claim = claim
+        super().__init__(f"claim_{claim}")
+
+
+class ExpiredTokenError(InvalidTokenError):
+    """The token's time is over. Says nothing about the rest of it."""
+
+    _vocabulary: ClassVar = {"expired": "The access token has expired."}
+
+    def __init__(self) -> None:
+        super().__init__("expired")
+
+
+class SignatureError(InvalidTokenError):
+    """No key that the user pool publishes made this signature."""
+
+    _vocabulary: ClassVar = {
+        "unknown_key": "The access token is signed with a key that the user pool does not publish.",
+        "signature": "The signature of the access token does not match.",
+    }
+
+
+class InsufficientScopeError(BearerError):
+    """
+    The token is good, but does not grant what the route requires.
+
+    Attributes:
+        required: The scopes that the route asks for, sorted; empty where it asks for a group.
+    """
+
+    status = 403
+    code = "insufficient_scope"
+    _vocabulary: ClassVar = {
+        "scope": "The access token lacks a scope that this resource requires.",
+        "group": "The user is in none of the groups that this resource requires.",
+    }
+
+    def __init__(self, reason: str, required: tuple[str, ...] = ()) -> None:
+        self.required = required
+        super().__init__(reason)
+
+
+class KeysUnavailableError(RefusalError):
+    """
+    There is no key to judge the token with: the user pool's key set could not be fetched.
+
+    Attributes:
+        retry_after: Whole seconds after which trying again makes sense, at least 1.
+    """
+
+    status = 503
+    code = "temporarily_unavailable"
+    _vocabulary: ClassVar = {"keys_unavailable": "The keys to verify access tokens are not available at the moment."}
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__("keys_unavailable")
+
+
+class NotInstalledError(RefusalError):
+    """A route requires something of this guard, but the guard has not seen the request."""
+
+    status = 500
+    code = "server_error"
+    _vocabulary: ClassVar = {"not_installed": "The server is not set up to verify access tokens."}
+
+    def __init__(self) -> None:
+        super().__init__("not_installed")
+
+
+class TokenRequestError(GuardError):
+    """The token endpoint did not give a token."""

@@ -1,0 +1,77 @@
+"""
+What the guard tells `on_event`, one frozen object per occasion.
+
+Handlers are called where the thing happens: for requests on the event loop, for keys on a thread of the guard's. They
+must not block. An exception in one is logged and goes no further.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cognito_guard._principal import Principal
+
+__all__ = ["Event", "KeysFailed", "KeysFetched", "Refused", "Verified"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A token was accepted. Whether it grants what the route requires is not decided yet."""
+
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """
+    A request was refused.
+
+    Attributes:
+        status: The HTTP status it was answered with.
+        reason: The error's `reason`: of a small, fixed set, fit for a metric's label.
+        client_id: The app client, once its token was verified, or None.
+
+    """
+
+    status: int
+    reason: str
+    client_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeysFetched:
+    """
+    A pool's key set was fetched.
+
+    Attributes:
+        pool_id: The user pool.
+        kids: The keys that now verify tokens.
+        added: Those of them that are new or changed.
+        removed: Those that verify tokens no longer.
+
+    """
+
+    pool_id: str
+    kids: frozenset[str]
+    added: frozenset[str]
+    removed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class KeysFailed:
+    """
+    An attempt to fetch a pool's key set failed.
+
+    Attributes:
+        pool_id: The user pool.
+        error: What went wrong, in words fit for a status page.
+        usable: Whether keys fetched earlier still verify tokens.
+
+    """
+
+    pool_id: str
+    error: str
+    usable: bool
+
+
+Event = Verified | Refused | KeysFetched | KeysFailed
