@@ -94,8 +94,10 @@ def _time(claims: Mapping[str, Any], claim: str) -> float:
 
 
 def _text(claims: Mapping[str, Any], claim: str) -> str | None:
-    value = claims.get(claim)
-    if value is not None and not isinstance(value, str):
+    if claim not in claims:
+        return None
+    value = claims[claim]
+    if not isinstance(value, str):
         raise ClaimError(claim)
     return value
 

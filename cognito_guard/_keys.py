@@ -198,8 +198,11 @@ class KeySet:
 
         """
         key = self.get(kid)
-        if key is None and (attempt := self._refresh()) is not None:
-            await attempt.wait(self._policy.timeout)
+        if key is None:
+            attempt = self._refresh()
+            if attempt is not None:
+                await attempt.wait(self._policy.timeout)
+            # Looked up again even without a wait: an attempt may have ended just now.
             key = self.get(kid)
         if key is None:
             self._require_keys()

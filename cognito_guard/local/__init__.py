@@ -1,0 +1,28 @@
+"""
+A stand-in for an Amazon Cognito user pool: the tokens, the token endpoint and the key set, on your own machine.
+
+NOT for production: it hands out valid tokens to whoever asks, and nothing on the road of a request imports it.
+"""
+
+from cognito_guard.local._clients import ClientSecret, LocalClient
+from cognito_guard.local._faults import Fault, Faults
+from cognito_guard.local._grants import DisputedAnswers
+from cognito_guard.local._keys import PoolKeys, SigningKey
+from cognito_guard.local._pool import LocalPool
+from cognito_guard.local._record import SeenRequest
+from cognito_guard.local._scopes import ResourceServer
+from cognito_guard.local._server import LocalCognito
+
+__all__ = [
+    "ClientSecret",
+    "DisputedAnswers",
+    "Fault",
+    "Faults",
+    "LocalClient",
+    "LocalCognito",
+    "LocalPool",
+    "PoolKeys",
+    "ResourceServer",
+    "SeenRequest",
+    "SigningKey",
+]

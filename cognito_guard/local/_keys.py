@@ -1,0 +1,80 @@
+"""The key pairs that sign tokens."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import threading
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+
+_KID_BYTES: Final = 32  # 44 characters of base64, as Cognito's
+
+
+class SigningKey:
+    """
+    An RSA key pair and its `kid`, for RS256.
+
+    The pair is made when it is first needed, which takes about 100 ms. Pass one key to several pools, or keep it for a
+    whole test run, to make it once.
+
+    Args:
+        kid: The name under which the key is published; random by default.
+        private_key: The key itself; a new one of 2048 bits by default.
+
+    """
+
+    __slots__ = ("_lock", "_private_key", "kid")
+
+    def __init__(self, *, kid: str | None = None, private_key: RSAPrivateKey | None = None) -> None:
+        self.kid: Final = base64.b64encode(secrets.token_bytes(_KID_BYTES)).decode() if kid is None else kid
+        self._private_key = private_key
+        self._lock: Final = threading.Lock()
+
+    @property
+    def private_key(self) -> RSAPrivateKey:
+        """The private key, the same at each call."""
+        with self._lock:
+            if self._private_key is None:
+                self._private_key = generate_private_key(public_exponent=65537, key_size=2048)
+            return self._private_key
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the RS256 signature of *message* (RFC 7518 section 3.3)."""
+        return self.private_key.sign(message, PKCS1v15(), SHA256())
+
+    def jwk(self) -> dict[str, str]:
+        """Return the public key as a JWK, its members in Cognito's order."""
+        numbers = self.private_key.public_key().public_numbers()
+        return {
+            "alg": "RS256",
+            "e": _base64url_uint(numbers.e),
+            "kid": self.kid,
+            "kty": "RSA",
+            "n": _base64url_uint(numbers.n),
+            "use": "sig",
+        }
+
+    def __repr__(self) -> str:
+        return f"SigningKey(kid={self.kid!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolKeys:
+    """The two keys of a user pool: Cognito signs access tokens and ID tokens with different ones."""
+
+    access: SigningKey = field(default_factory=SigningKey)
+    identity: SigningKey = field(default_factory=SigningKey)
+
+
+def base64url(data: bytes) -> str:
+    """Return *data* in the base64url of JOSE: without padding (RFC 7515 section 2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _base64url_uint(number: int) -> str:
+    return base64url(number.to_bytes((number.bit_length() + 7) // 8, "big"))

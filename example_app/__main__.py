@@ -1,0 +1,83 @@
+"""`python -m example_app`: the orders API and, unless it is told of a real user pool, a local Cognito beside it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+
+from cognito_guard import CognitoGuard, UserPool
+from cognito_guard.errors import ConfigurationError
+from cognito_guard.local import LocalCognito
+from example_app import api, starlette_api
+from example_app.pool import make_pool
+from example_app.serving import PortError, listen, serve, serving, url_of
+from example_app.welcome import welcome
+
+
+def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Run until Ctrl-C or SIGTERM, and return the exit code."""
+    options = _options(arguments)
+    _log_to_console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the same way as Ctrl-C
+    with suppress(KeyboardInterrupt):
+        try:
+            _run(options, environ)
+        except (ConfigurationError, PortError) as error:
+            print(f"example_app: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+    with ExitStack() as running:
+        api_listener = running.enter_context(listen(options.port, "--port"))
+        if environ.get("COGNITO_USER_POOL_ID"):
+            cognito_url = None
+            pool = UserPool.from_env(environ)
+        else:
+            cognito_listener = running.enter_context(listen(options.cognito_port, "--cognito-port"))
+            cognito_url = url_of(cognito_listener)
+            local = LocalCognito(make_pool())
+            pool = local.user_pool(cognito_url)
+            running.enter_context(serving(local, cognito_listener))
+        guard = CognitoGuard(pool)
+        app = starlette_api.make_api(guard) if options.starlette else api.make_api(guard)
+        framework = "Starlette" if options.starlette else "FastAPI"
+        print(welcome(framework, url_of(api_listener), pool, cognito_url), flush=True)
+        serve(app, api_listener)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m example_app",
+        description="Run an orders API, and a local Cognito that issues tokens for it.",
+        epilog="With COGNITO_USER_POOL_ID and COGNITO_CLIENT_IDS set, the API takes the tokens of that user pool, and "
+        "no local Cognito is started.",
+    )
+    parser.add_argument("--port", type=port, default=8000, help="of the API (%(default)s; 0: any free one)")
+    parser.add_argument("--cognito-port", type=port, default=9229, help="of the local Cognito (%(default)s)")
+    parser.add_argument("--starlette", action="store_true", help="run the API made with plain Starlette")
+    return parser.parse_args(arguments)
+
+
+def port(text: str) -> int:
+    """Return the port number that *text* is; argparse words the error."""
+    number = int(text)
+    if not 0 <= number <= 65535:  # noqa: PLR2004 - 16 bits
+        raise ValueError
+    return number
+
+
+def _log_to_console() -> None:
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    for name in ("cognito_guard", "uvicorn.access"):
+        logging.getLogger(name).setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

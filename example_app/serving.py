@@ -1,0 +1,63 @@
+"""Two servers in one process: one listens on the main thread, where signals arrive, the other beside it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+HOST: Final = "127.0.0.1"
+
+
+class PortError(Exception):
+    """A port can not be listened on; the message says what to do."""
+
+
+def listen(port: int, option: str) -> socket.socket:
+    """
+    Return a socket that listens on *port*, on any free one if that is 0.
+
+    Connections are queued from now on, so its URL may be told before the server runs.
+
+    Raises:
+        PortError: It is taken, or not allowed. The message names *option* as the way to choose another.
+
+    """
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        raise PortError(
+            f"port {port} is taken or reserved; stop what listens on it, or choose another port with {option}"
+        ) from error
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the URL of what is served at *listener*."""
+    return f"http://{HOST}:{listener.getsockname()[1]}"
+
+
+def serve(app: ASGIApp, listener: socket.socket) -> None:
+    """Serve *app* until a signal asks to stop."""
+    _server(app).run([listener])
+
+
+@contextmanager
+def serving(app: ASGIApp, listener: socket.socket) -> Iterator[None]:
+    """Serve *app* on a thread, until the block is left."""
+    server = _server(app)
+    thread = threading.Thread(target=server.run, args=([listener],), name=f"serving {url_of(listener)}")
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _server(app: ASGIApp) -> uvicorn.Server:
+    return uvicorn.Server(uvicorn.Config(app, log_config=None))
