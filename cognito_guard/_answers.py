@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 from cognito_guard._bearer import challenge, check_realm
 from cognito_guard._principal import Principal
 from cognito_guard._reporter import Reporter
-from cognito_guard.errors import BearerError, KeysUnavailableError, RefusalError
+from cognito_guard.errors import KeysUnavailableError, RefusalError
 
 OnError = Callable[[HTTPConnection, RefusalError], Response | Awaitable[Response]]
 
@@ -47,10 +47,10 @@ class Answers:
     def dress(self, error: RefusalError, principal: Principal | None) -> None:
         """Report *error*, and give it the headers that belong to its answer."""
         self._reporter.refused(error, principal)
-        if isinstance(error, BearerError):
-            error.headers = {"www-authenticate": challenge(error, self._realm)}
-        elif isinstance(error, KeysUnavailableError):
+        if isinstance(error, KeysUnavailableError):
             error.headers = {"retry-after": str(error.retry_after)}
+        else:
+            error.headers = {"www-authenticate": challenge(error, self._realm)}
 
     def left_to(self, app: object, error: RefusalError) -> bool:
         """Return whether *app* answers *error* by itself, with a handler that somebody registered for it."""

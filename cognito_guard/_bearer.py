@@ -8,12 +8,12 @@ from typing import Final
 
 from cognito_guard._jws import MAX_TOKEN_LENGTH
 from cognito_guard.errors import (
-    BearerError,
     ConfigurationError,
     InsufficientScopeError,
     InvalidRequestError,
     MalformedTokenError,
     MissingTokenError,
+    RefusalError,
 )
 
 _SCHEME: Final = b"bearer "
@@ -55,7 +55,7 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
     return token.decode("ascii")
 
 
-def challenge(error: BearerError, realm: str | None) -> str:
+def challenge(error: RefusalError, realm: str | None) -> str:
     """Return the WWW-Authenticate value that answers *error* (RFC 6750 section 3)."""
     parameters = {"realm": realm, "error": error.code, "error_description": error.code and error.description}
     if isinstance(error, InsufficientScopeError):

@@ -88,15 +88,12 @@ class Requirement:
         return principal
 
     def _is_met_by(self, principal: Principal) -> bool:
-        match self.kind:
-            case "all":
-                return self.names <= principal.scopes
-            case "any":
-                return not self.names.isdisjoint(principal.scopes)
-            case "groups":
-                return not self.names.isdisjoint(principal.groups)
-            case "authenticated":
-                return True
+        if self.kind == "any":
+            return not self.names.isdisjoint(principal.scopes)
+        if self.kind == "groups":
+            return not self.names.isdisjoint(principal.groups)
+        # Without names, when any caller will do, this holds of everybody.
+        return self.names <= principal.scopes
 
     def _refusal(self, visit: Visit) -> RefusalError:
         if visit.anonymous_because is not None:
@@ -106,15 +103,10 @@ class Requirement:
         return InsufficientScopeError("scope", tuple(sorted(self.names)))
 
     def __str__(self) -> str:
-        match self.kind:
-            case "all":
-                return " and ".join(sorted(self.names))
-            case "any":
-                return " or ".join(sorted(self.names))
-            case "groups":
-                return "group " + " or ".join(sorted(self.names))
-            case "authenticated":
-                return "any valid token"
+        if self.kind == "authenticated":
+            return "any valid token"
+        names = (" and " if self.kind == "all" else " or ").join(sorted(self.names))
+        return f"group {names}" if self.kind == "groups" else names
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +114,6 @@ class Public:
     """The mark of a handler that *guard* lets anybody reach."""
 
     guard: object
-
-    def __str__(self) -> str:
-        return "public"
 
 
 Mark = Requirement | Public
@@ -214,25 +203,22 @@ class _GuardedSignature(inspect.Signature):
     after the handler is defined, or not at all.
     """
 
-    __slots__ = ("_parameter", "_requirement")
+    __slots__ = ("_name", "_requirement")
 
-    def __init__(self, signature: inspect.Signature, parameter: str, requirement: Requirement) -> None:
+    def __init__(self, signature: inspect.Signature, name: str, requirement: Requirement) -> None:
         super().__init__(list(signature.parameters.values()), return_annotation=signature.return_annotation)
-        self._parameter = parameter
+        self._name = name
         self._requirement = requirement
 
     @property
     def parameters(self) -> MappingProxyType[str, inspect.Parameter]:
-        own = super().parameters
-        fastapi: Any = sys.modules.get("fastapi")
-        if fastapi is None:
-            return own
-        added = inspect.Parameter(
-            self._parameter,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            annotation=Annotated[Any, fastapi.Depends(self._requirement)],
-        )
-        return MappingProxyType({self._parameter: added, **own})
+        depends = getattr(sys.modules.get("fastapi"), "Depends", None)
+        added = {} if depends is None else {self._name: self._dependency(depends)}
+        return MappingProxyType(added | super().parameters)
+
+    def _dependency(self, depends: Callable[..., Any]) -> inspect.Parameter:
+        annotation = Annotated[Any, depends(self._requirement)]
+        return inspect.Parameter(self._name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
 
 
 def _is_coroutine_function(handler: Callable[..., Any]) -> bool:

@@ -126,7 +126,7 @@ Call = Callable[..., Awaitable[httpx.Response]]
 
 @pytest.fixture
 def call() -> Call:
-    """Make one request to an app, in process: `await call(app, "GET", "/orders", token)`."""
+    """Makes one request in process, such as `await call(app, "GET", "/orders", token)`."""
 
     async def call(
         app: ASGIApp, method: str, path: str, token: str | None = None, *, crash: bool = True, **options: Any

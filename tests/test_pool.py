@@ -67,7 +67,7 @@ def test_each_partition_has_its_own_suffix(region: str, suffix: str) -> None:
     ],
 )
 def test_what_is_not_a_pool_id_is_refused_with_a_hint(pool_id: Any) -> None:
-    with pytest.raises(ConfigurationError, match="AWS console|not an AWS region"):
+    with pytest.raises(ConfigurationError, match=r"AWS console|not an AWS region"):
         UserPool(pool_id, client_ids={"client"})
 
 

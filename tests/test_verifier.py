@@ -338,7 +338,7 @@ async def test_a_tampered_token_is_refused(guard: CognitoGuard, pool: LocalPool)
 
 
 async def test_a_key_below_2048_bits_is_not_used(guard: CognitoGuard, pool: LocalPool, fetch: Any) -> None:
-    weak = SigningKey(private_key=generate_private_key(public_exponent=65537, key_size=1024))
+    weak = SigningKey(private_key=generate_private_key(public_exponent=65537, key_size=1024))  # noqa: S505 - the point
     document = {"keys": [*pool.jwks()["keys"], weak.jwk()]}
     fetch.document = lambda: json.dumps(document).encode()
 

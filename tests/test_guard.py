@@ -1,0 +1,227 @@
+"""CognitoGuard as users hold it, rightly and wrongly."""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from cognito_guard import CognitoGuard, KeyPolicy, UserPool, events
+from cognito_guard.errors import ConfigurationError, KeysUnavailableError, NotInstalledError
+from cognito_guard.local import LocalClient, LocalPool
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Awaitable[httpx.Response]]
+MakeGuard = Callable[..., CognitoGuard]
+
+
+async def reached(request: Request) -> Response:
+    return PlainTextResponse("reached")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("on_event", "print"),
+        ("on_error", 5),
+        ("fetch", "https://keys.example"),
+        ("key_policy", 3600),
+        ("key_policy", {"max_age": 5}),
+        ("realm", 'say "please"'),
+        ("leeway", -5),
+    ],
+)
+def test_options_that_can_not_be_meant_are_refused(make_guard: MakeGuard, option: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{option} must"):
+        make_guard(**{option: value})
+
+
+@pytest.mark.parametrize("app", [None, "app", lambda scope: None])
+def test_install_takes_starlette_apps(guard: CognitoGuard, app: Any) -> None:
+    with pytest.raises(ConfigurationError, match="CognitoGuardMiddleware"):
+        guard.install(app)
+
+
+async def test_install_comes_before_the_first_request(guard: CognitoGuard, call: Call) -> None:
+    app = Starlette(routes=[Route("/", reached)])
+    await call(app, "GET", "/")
+
+    with pytest.raises(ConfigurationError, match="served requests already"):
+        guard.install(app)
+
+
+def test_install_is_done_once(guard: CognitoGuard, make_guard: MakeGuard) -> None:
+    app = Starlette()
+    guard.install(app)
+
+    with pytest.raises(ConfigurationError, match="installed on the app already"):
+        guard.install(app)
+    make_guard().install(app)
+
+
+def test_public_docs_are_for_apps_that_have_some(guard: CognitoGuard) -> None:
+    for app in (
+        Starlette(),
+        FastAPI(openapi_url=None, docs_url=None, redoc_url=None, swagger_ui_oauth2_redirect_url=None),
+    ):
+        with pytest.raises(ConfigurationError, match="public_docs"):
+            guard.install(app, public_docs=True)
+
+
+async def test_public_docs_open_fastapis_own_routes_and_no_others(guard: CognitoGuard, call: Call) -> None:
+    app = FastAPI(docs_url="/documentation", redoc_url=None)
+    guard.install(app, public_docs=True, public_paths={("GET", "/extra")})
+
+    @app.get("/extra")
+    async def extra() -> str:
+        return "reached"
+
+    for path in ("/openapi.json", "/documentation", "/docs/oauth2-redirect", "/extra"):
+        assert (await call(app, "GET", path)).status_code == 200
+    for path in ("/docs", "/redoc", "/documentation/", "/other"):
+        assert (await call(app, "GET", path)).status_code == 401
+    assert (await call(app, "HEAD", "/openapi.json")).status_code in {200, 405}
+
+
+async def test_docs_are_closed_unless_opened(guard: CognitoGuard, call: Call) -> None:
+    app = FastAPI()
+    guard.install(app)
+
+    for path in ("/openapi.json", "/docs", "/redoc", "/docs/oauth2-redirect"):
+        assert (await call(app, "GET", path)).status_code == 401
+
+
+def test_a_principal_is_asked_for_behind_the_guard(guard: CognitoGuard) -> None:
+    with pytest.raises(NotInstalledError):
+        guard.principal(Request({"type": "http", "headers": []}))
+
+
+async def test_keys_can_be_fetched_ahead(guard: CognitoGuard, fetch: Any, pool: LocalPool, timer: Any) -> None:
+    before = guard.status()
+    await guard.prefetch()
+    await guard.prefetch()
+    timer.advance(5)
+
+    assert before == {pool.pool_id: {"ready": False, "keys": 0, "age": None, "last_error": None}}
+    assert guard.status() == {pool.pool_id: {"ready": True, "keys": 2, "age": 5.0, "last_error": None}}
+    assert json.dumps(guard.status())
+    assert fetch.calls == 1
+
+
+async def test_prefetch_says_when_there_are_no_keys(guard: CognitoGuard, fetch: Any) -> None:
+    fetch.fail(OSError())
+
+    with pytest.raises(KeysUnavailableError):
+        await guard.prefetch()
+
+
+async def test_events_tell_what_happens(
+    make_guard: MakeGuard, call: Call, pool: LocalPool, reader: LocalClient, fetch: Any, timer: Any
+) -> None:
+    told: list[events.Event] = []
+    guard = make_guard(on_event=told.append, key_policy=KeyPolicy(cooldown=10))
+    app = Starlette(routes=[Route("/", guard.require("orders/order.write")(reached))])
+    guard.install(app)
+
+    await call(app, "GET", "/")
+    await call(app, "GET", "/", pool.mint(client_id=reader.client_id))
+    fetch.fail(OSError("secret host"))
+    timer.advance(3600)
+    await guard.prefetch()
+    await guard.settle()
+
+    first, fetched, verified, second, failed = told
+    assert first == events.Refused(401, "missing_token", None)
+    kids = frozenset(key["kid"] for key in pool.jwks()["keys"])
+    assert fetched == events.KeysFetched(pool.pool_id, kids, added=kids, removed=frozenset())
+    assert isinstance(verified, events.Verified)
+    assert verified.principal.client_id == reader.client_id
+    assert second == events.Refused(403, "scope", reader.client_id)
+    assert failed == events.KeysFailed(pool.pool_id, "OSError", usable=True)
+
+
+async def test_a_handler_of_events_that_fails_changes_nothing(
+    make_guard: MakeGuard, call: Call, pool: LocalPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(event: events.Event) -> None:
+        raise LookupError("the counter is broken")
+
+    guard = make_guard(on_event=broken)
+    app = Starlette(routes=[Route("/", reached)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/")).status_code == 401
+    assert (await call(app, "GET", "/", pool.mint())).status_code == 200
+    assert "on_event failed for Refused" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("forge", "level", "reason"),
+    [
+        (lambda pool: None, logging.INFO, "missing_token"),
+        (lambda pool: pool.mint(lifetime=-1), logging.INFO, "expired"),
+        (lambda pool: pool.mint(headers={"kid": "made-up\nkid"}), logging.WARNING, "unknown_key"),
+        (lambda pool: pool.mint()[:-8] + "AAAAAAAA", logging.WARNING, "signature"),
+        (lambda pool: pool.mint(client_id="str\nanger"), logging.INFO, "claim_client_id"),
+    ],
+)
+async def test_each_refusal_is_one_log_line_of_our_own_words(
+    guard: CognitoGuard, call: Call, pool: LocalPool, caplog: pytest.LogCaptureFixture,
+    forge: Callable[[LocalPool], str | None], level: int, reason: str,
+) -> None:  # fmt: skip
+    app = Starlette(routes=[Route("/", reached)])
+    guard.install(app)
+    await guard.prefetch()
+    caplog.set_level(logging.DEBUG, "cognito_guard")
+    caplog.clear()
+
+    await call(app, "GET", "/", forge(pool))
+
+    lines = [record for record in caplog.records if "refused" in record.message]
+    assert [(line.levelno, line.message) for line in lines] == [(level, f"refused with 401: {reason}")]
+
+
+async def test_a_principal_does_not_show_its_claims(guard: CognitoGuard, pool: LocalPool) -> None:
+    principal = await guard.verify(pool.mint_user("ada", secret_claim="hidden"))
+
+    assert "hidden" not in repr(principal)
+    assert principal.claims["secret_claim"] == "hidden"
+    assert (principal.display_name, principal.identity, principal.is_authenticated) == ("ada", principal.subject, True)
+    with pytest.raises(TypeError):
+        principal.claims["scope"] = "orders/order.write"  # type: ignore[index]
+    with pytest.raises(AttributeError):
+        principal.scopes = frozenset({"orders/order.write"})  # type: ignore[misc]
+    with pytest.raises((AttributeError, TypeError)):
+        principal.other = 5  # type: ignore[attr-defined]
+
+
+async def test_principals_of_one_token_are_equal(guard: CognitoGuard, pool: LocalPool) -> None:
+    token = pool.mint()
+
+    first, second = await guard.verify(token), await guard.verify(token)
+
+    assert first == second
+    assert len({first, second}) == 1
+    assert first != await guard.verify(pool.mint())
+
+
+async def test_an_anonymous_machine_is_known_by_its_client(
+    guard: CognitoGuard, pool: LocalPool, reader: LocalClient
+) -> None:
+    principal = await guard.verify(pool.mint(sub=None))
+
+    assert (principal.display_name, principal.identity) == (reader.client_id, reader.client_id)
+
+
+def test_a_pool_described_by_the_environment_can_be_guarded() -> None:
+    environ = {"COGNITO_USER_POOL_ID": "eu-central-1_AbCdEf123", "COGNITO_CLIENT_IDS": "one"}
+
+    assert list(CognitoGuard(UserPool.from_env(environ)).status()) == ["eu-central-1_AbCdEf123"]
