@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
 from cognito_guard._pool import ANY_CLIENT, UserPool
-from cognito_guard._principal import Principal
+from cognito_guard._principal import Draft, Principal
 from cognito_guard.errors import ClaimError, ExpiredTokenError
 
 _FAR_FUTURE: Final = 1e15
 """Seconds since the epoch that no clock will show."""
 
+_TEXTS: Final = ("scope", "sub", "username", "jti")
+_NO_GROUPS: Final[frozenset[str]] = frozenset()
 
-def check_claims(claims: Mapping[str, Any], pools: Mapping[str, UserPool], *, now: float, leeway: float) -> UserPool:
+
+def principal_of(  # noqa: C901 - a list of conditions, one after the other
+    claims: dict[str, Any], pool: UserPool, now: float, leeway: float
+) -> Principal:
     """
-    Return the pool that *claims* are from, if they are those of a current access token for one of its clients.
+    Return whom *claims* describe, if they are those of a current access token for a client of *pool*.
 
-    Looks at `iss`, `token_use`, `client_id`, `exp`, `nbf` if present, and `aud` if the pool asks for one. An `iat` in
-    the future is no reason to refuse: RFC 7519 does not make it one, and clocks differ. Claims not named here or in
-    `principal_of` are not looked at, revocation neither.
+    Looks at `token_use`, `client_id`, `exp`, `nbf` if present, `aud` if the pool asks for one, and the type of what
+    becomes part of the caller. `iss` led to *pool* already. An `iat` in the future is no reason to refuse: RFC 7519
+    does not make it one, and clocks differ. Other claims are not looked at, and neither are signature and revocation.
 
     Args:
-        claims: The payload, which need not be verified yet.
-        pools: The pools to choose from, by issuer.
+        claims: The payload. Kept: it is the principal's from now on.
+        pool: The pool whose issuer is named.
         now: Seconds since the epoch.
         leeway: Seconds by which the clocks of the issuer and this machine may differ.
 
@@ -33,76 +38,62 @@ def check_claims(claims: Mapping[str, Any], pools: Mapping[str, UserPool], *, no
         ClaimError: Any other claim is not as it must be.
 
     """
-    issuer = claims.get("iss")
-    pool = pools.get(issuer) if isinstance(issuer, str) else None
-    if pool is None:
-        raise ClaimError("iss")
     if claims.get("token_use") != "access":
         raise ClaimError("token_use")
     client_id = claims.get("client_id")
-    if (
-        not isinstance(client_id, str)
-        or not client_id
-        or (pool.client_ids is not ANY_CLIENT and client_id not in pool.client_ids)
-    ):
+    if type(client_id) is not str or not client_id:
         raise ClaimError("client_id")
-    if _time(claims, "exp") + leeway <= now:
+    if pool.client_ids is not ANY_CLIENT and client_id not in pool.client_ids:
+        raise ClaimError("client_id")
+    expires_at = claims.get("exp")
+    if expires_at is None or not _is_time(expires_at):
+        raise ClaimError("exp")
+    if expires_at + leeway <= now:
         raise ExpiredTokenError
-    if "nbf" in claims and _time(claims, "nbf") - leeway > now:
+    if "nbf" in claims and not (_is_time(claims["nbf"]) and claims["nbf"] - leeway <= now):
         raise ClaimError("nbf")
+    if "iat" in claims and not _is_time(claims["iat"]):
+        raise ClaimError("iat")
     if pool.audience and pool.audience.isdisjoint(_audiences(claims)):
         raise ClaimError("aud")
-    return pool
+    for claim in _TEXTS:
+        if claim in claims and type(claims[claim]) is not str:
+            raise ClaimError(claim)
+    draft: Any = Draft()
+    draft.client_id = client_id
+    draft.scopes = _scopes(claims.get("scope", ""))
+    draft.subject = claims.get("sub")
+    draft.username = claims.get("username")
+    draft.groups = _groups(claims["cognito:groups"]) if "cognito:groups" in claims else _NO_GROUPS
+    draft.issuer = claims["iss"]
+    draft.token_id = claims.get("jti")
+    draft.issued_at = claims.get("iat")
+    draft.expires_at = expires_at
+    draft.claims = MappingProxyType(claims)
+    principal: Principal = draft.sealed()
+    return principal
 
 
-def principal_of(claims: dict[str, Any]) -> Principal:
-    """
-    Return the caller that *claims*, checked before, describe.
+# Clients ask for the same scopes again and again. What a stranger makes up is in here for as long as nobody else calls.
+@lru_cache(maxsize=256)
+def _scopes(scope: str) -> frozenset[str]:
+    # At single spaces and nothing else: a tab is no separator (RFC 6749 section 3.3).
+    return frozenset(scope.split(" ")) - {""}
 
-    Raises:
-        ClaimError: A claim that becomes part of the caller is not of its type.
 
-    """
-    scope = claims.get("scope", "")
-    if not isinstance(scope, str):
-        raise ClaimError("scope")
-    groups = claims.get("cognito:groups", ())
-    if not isinstance(groups, list | tuple) or not all(isinstance(group, str) for group in groups):
+def _groups(groups: object) -> frozenset[str]:
+    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
         raise ClaimError("cognito:groups")
-    return Principal(
-        client_id=claims["client_id"],
-        # Split at single spaces and nothing else: a tab is no separator (RFC 6749 section 3.3).
-        scopes=frozenset(scope.split(" ")) - {""},
-        subject=_text(claims, "sub"),
-        username=_text(claims, "username"),
-        groups=frozenset(groups),
-        issuer=claims["iss"],
-        token_id=_text(claims, "jti"),
-        issued_at=_time(claims, "iat") if "iat" in claims else None,
-        expires_at=claims["exp"],
-        claims=MappingProxyType(claims),
-    )
+    return frozenset(groups)
 
 
-def _time(claims: Mapping[str, Any], claim: str) -> float:
-    value = claims.get(claim)
-    # bool is an int to Python, but not a NumericDate (RFC 7519 section 2); neither are NaN and infinity.
-    # NaN compares false, and so do numbers that arithmetic with floats could not hold.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _FAR_FUTURE:
-        raise ClaimError(claim)
-    return value
+def _is_time(value: Any) -> bool:
+    # bool is an int to Python, but not a NumericDate (RFC 7519 section 2); neither are NaN, which compares false,
+    # infinity, and integers that arithmetic with floats could not hold.
+    return type(value) in {int, float} and -_FAR_FUTURE < value < _FAR_FUTURE
 
 
-def _text(claims: Mapping[str, Any], claim: str) -> str | None:
-    if claim not in claims:
-        return None
-    value = claims[claim]
-    if not isinstance(value, str):
-        raise ClaimError(claim)
-    return value
-
-
-def _audiences(claims: Mapping[str, Any]) -> list[str]:
+def _audiences(claims: dict[str, Any]) -> list[str]:
     audience = claims.get("aud")
     values = audience if isinstance(audience, list) else [audience]
     return [value for value in values if isinstance(value, str)]

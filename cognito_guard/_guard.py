@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Final, TypeVar
 
 from starlette.applications import Starlette
@@ -40,6 +40,8 @@ class CognitoGuard:
         pools: The user pools whose tokens are accepted.
         leeway: Seconds by which clocks may differ, for `exp` and `nbf`.
         key_policy: How keys are fetched and kept.
+        token_cache: How many verified tokens are remembered, by digest, so that their signature is not checked again;
+            tokens over 1 KiB count for more than one. Expiry, key and scopes are judged each time. 0 remembers none.
         realm: Named in challenges (RFC 9110 section 11.5), if given.
         on_event: Called with each `cognito_guard.events` object. Must not block.
         on_error: `on_error(conn, error)` returns the response to a refused request, or an awaitable of it. Without it
@@ -58,6 +60,7 @@ class CognitoGuard:
         *pools: UserPool,
         leeway: float = 0.0,
         key_policy: KeyPolicy = KeyPolicy(),  # noqa: B008 - frozen
+        token_cache: int = 10_000,
         realm: str | None = None,
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
@@ -73,7 +76,14 @@ class CognitoGuard:
         reporter = Reporter(on_event)
         self.answers: Final = Answers(realm=realm, on_error=on_error, reporter=reporter)
         self._verifier: Final = Verifier(
-            pools, leeway=leeway, key_policy=key_policy, reporter=reporter, clock=clock, timer=timer, fetch=fetch
+            pools,
+            leeway=leeway,
+            token_cache=token_cache,
+            key_policy=key_policy,
+            reporter=reporter,
+            clock=clock,
+            timer=timer,
+            fetch=fetch,
         )
 
     def install(
@@ -172,7 +182,7 @@ class CognitoGuard:
         """
         return visit_of(conn, self).principal
 
-    async def verify(self, token: str) -> Principal:
+    def verify(self, token: str) -> Coroutine[Any, Any, Principal]:
         """
         Return who *token* speaks for: for everything that is not HTTP, such as the messages of a queue.
 
@@ -181,7 +191,7 @@ class CognitoGuard:
             KeysUnavailableError: There are no keys to judge it with, and none could be had.
 
         """
-        return await self._verifier.verify(token)
+        return self._verifier.verify(token)
 
     async def prefetch(self) -> None:
         """

@@ -5,16 +5,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from hashlib import sha256
+from typing import Final, NamedTuple
 
-from cognito_guard._claims import check_claims, principal_of
+from cognito_guard._claims import principal_of
 from cognito_guard._fetch import Fetch, fetch
-from cognito_guard._jws import parse
+from cognito_guard._jws import encoded, parse
 from cognito_guard._keys import KeyPolicy, KeySet, KeyStatus
 from cognito_guard._pool import UserPool
 from cognito_guard._principal import Principal
 from cognito_guard._reporter import Reporter
-from cognito_guard.errors import ConfigurationError, SignatureError
+from cognito_guard._verdicts import Verdict, Verdicts
+from cognito_guard.errors import ClaimError, ConfigurationError, SignatureError
+
+
+class _Trusted(NamedTuple):
+    """A pool whose tokens are accepted, and its keys."""
+
+    pool: UserPool
+    keys: KeySet
 
 
 class Verifier:
@@ -31,41 +40,68 @@ class Verifier:
         pools: Sequence[UserPool],
         *,
         leeway: float,
+        token_cache: int,
         key_policy: KeyPolicy,
         reporter: Reporter,
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.monotonic,
         fetch: Fetch = fetch,
     ) -> None:
+        if not pools or not all(isinstance(pool, UserPool) for pool in pools):
+            raise ConfigurationError(
+                "CognitoGuard needs at least one user pool: CognitoGuard(UserPool('eu-central-1_AbCdEf123', "
+                f"client_ids={{...}})); got {pools!r}"
+            )
+        if len({pool.pool_id for pool in pools}) < len(pools):
+            raise ConfigurationError(
+                f"the same user pool is named twice: {pools!r}; put all its client_ids in one UserPool"
+            )
         if isinstance(leeway, bool) or not isinstance(leeway, int | float) or not 0 <= leeway < math.inf:
             raise ConfigurationError(f"leeway must be a number of seconds, zero or more, got {leeway!r}")
         self._leeway: Final = leeway
         self._clock: Final = clock
         self._reporter: Final = reporter
-        self._pools: Final = _by_issuer(pools)
-        self._key_sets: Final = {
-            pool: KeySet(pool, key_policy, reporter, fetch=fetch, timer=timer) for pool in self._pools.values()
-        }
+        self._verdicts: Final = Verdicts(token_cache)
+        self._pools: Final = [
+            _Trusted(pool, KeySet(pool, key_policy, reporter, fetch=fetch, timer=timer)) for pool in pools
+        ]
+        self._by_issuer: Final = _by_issuer(self._pools)
 
     async def verify(self, token: str) -> Principal:
         """
-        Return who *token* speaks for.
+        Return whom *token* speaks for.
 
         Raises:
             InvalidTokenError: It is not to be accepted.
             KeysUnavailableError: There are no keys to judge it with.
 
         """
-        kid, claims, signing_input, signature = parse(token)
-        # Before any key is looked for, so that a token which could not be good anyway never causes a request.
-        pool = check_claims(claims, self._pools, now=self._clock(), leeway=self._leeway)
-        keys = self._key_sets[pool]
-        key = keys.get(kid) or await keys.find(kid)
-        if not key.signed(signing_input, signature):
-            raise SignatureError("signature")
-        principal = principal_of(claims)
+        presented = encoded(token)
+        digest = sha256(presented).digest()
+        verdict = self._verdicts.find(digest)
+        if verdict is not None and self._still_holds(verdict):
+            principal = verdict[0]
+        else:
+            kid, claims, signing_input, signature = parse(presented)
+            issuer = claims.get("iss")
+            trusted = self._by_issuer.get(issuer) if type(issuer) is str else None
+            if trusted is None:
+                raise ClaimError("iss")
+            # Before any key is looked for: a token that could not be good anyway never causes a request.
+            principal = principal_of(claims, trusted.pool, self._clock(), self._leeway)
+            key = trusted.keys.get(kid) or await trusted.keys.find(kid)
+            if not key.signed(signing_input, signature):
+                raise SignatureError("signature")
+            self._verdicts.remember(digest, (principal, kid, key, len(presented)))
         self._reporter.verified(principal)
         return principal
+
+    def _still_holds(self, verdict: Verdict) -> bool:
+        principal, kid, key, _ = verdict
+        return (
+            self._by_issuer[principal.issuer].keys.get(kid) is key
+            and self._clock() < principal.expires_at + self._leeway
+        )
 
     async def load(self) -> None:
         """
@@ -75,32 +111,23 @@ class Verifier:
             KeysUnavailableError: A pool has no keys, and none could be had.
 
         """
-        for keys in self._key_sets.values():
-            await keys.load()
+        for trusted in self._pools:
+            await trusted.keys.load()
 
     async def settle(self) -> None:
         """Wait until no fetch is under way."""
-        for keys in self._key_sets.values():
-            await keys.settle()
+        for trusted in self._pools:
+            await trusted.keys.settle()
 
     def status(self) -> dict[str, KeyStatus]:
         """Return how the keys of each pool are, by pool id."""
-        return {pool.pool_id: keys.status() for pool, keys in self._key_sets.items()}
+        return {trusted.pool.pool_id: trusted.keys.status() for trusted in self._pools}
 
 
-def _by_issuer(pools: Sequence[UserPool]) -> Mapping[str, UserPool]:
-    if not pools or not all(isinstance(pool, UserPool) for pool in pools):
-        raise ConfigurationError(
-            "CognitoGuard needs at least one user pool: CognitoGuard(UserPool('eu-central-1_AbCdEf123', "
-            f"client_ids={{...}})); got {pools!r}"
-        )
-    if len({pool.pool_id for pool in pools}) < len(pools):
-        raise ConfigurationError(
-            f"the same user pool is named twice: {pools!r}; put all its client_ids in one UserPool"
-        )
-    by_issuer: dict[str, UserPool] = {}
-    for pool in pools:
-        for issuer in pool.issuers:
-            if by_issuer.setdefault(issuer, pool) is not pool:
+def _by_issuer(trusted: Sequence[_Trusted]) -> Mapping[str, _Trusted]:
+    by_issuer: dict[str, _Trusted] = {}
+    for each in trusted:
+        for issuer in each.pool.issuers:
+            if by_issuer.setdefault(issuer, each) is not each:
                 raise ConfigurationError(f"two user pools claim the issuer {issuer!r}; name each pool once")
     return by_issuer

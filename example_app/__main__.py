@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 from cognito_guard import CognitoGuard, UserPool
 from cognito_guard.errors import ConfigurationError
@@ -23,13 +22,11 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
     """Run until Ctrl-C or SIGTERM, and return the exit code."""
     options = _options(arguments)
     _log_to_console()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the same way as Ctrl-C
-    with suppress(KeyboardInterrupt):
-        try:
-            _run(options, environ)
-        except (ConfigurationError, PortError) as error:
-            print(f"example_app: {error}", file=sys.stderr)
-            return 1
+    try:
+        _run(options, environ)
+    except (ConfigurationError, PortError) as error:
+        print(f"example_app: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -43,13 +40,13 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
             cognito_listener = running.enter_context(listen(options.cognito_port, "--cognito-port"))
             cognito_url = url_of(cognito_listener)
             local = LocalCognito(make_pool())
+            local.jwks()  # makes the keys, ahead of the guard, which would not wait for long
             pool = local.user_pool(cognito_url)
             running.enter_context(serving(local, cognito_listener))
         guard = CognitoGuard(pool)
         app = starlette_api.make_api(guard) if options.starlette else api.make_api(guard)
         framework = "Starlette" if options.starlette else "FastAPI"
-        print(welcome(framework, url_of(api_listener), pool, cognito_url), flush=True)
-        serve(app, api_listener)
+        serve(app, api_listener, welcome(framework, url_of(api_listener), pool, cognito_url))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

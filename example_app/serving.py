@@ -1,11 +1,13 @@
-"""Two servers in one process: one listens on the main thread, where signals arrive, the other beside it."""
+"""Two servers in one process: one on the main thread, where signals arrive, the other beside it."""
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -41,9 +43,19 @@ def url_of(listener: socket.socket) -> str:
     return f"http://{HOST}:{listener.getsockname()[1]}"
 
 
-def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve *app* until a signal asks to stop."""
-    _server(app).run([listener])
+def serve(app: ASGIApp, listener: socket.socket, announcement: str) -> None:
+    """Print *announcement*, and serve *app* until Ctrl-C or SIGTERM."""
+    server = _server(app)
+
+    # In place of KeyboardInterrupt, which may strike in the middle of an import. While it runs, uvicorn handles signals
+    # itself, in the same way; when it is done it raises them once more, and they end up here.
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    print(announcement, flush=True)
+    server.run([listener])
 
 
 @contextmanager

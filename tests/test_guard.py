@@ -145,7 +145,7 @@ async def test_events_tell_what_happens(
     assert isinstance(verified, events.Verified)
     assert verified.principal.client_id == reader.client_id
     assert second == events.Refused(403, "scope", reader.client_id)
-    assert failed == events.KeysFailed(pool.pool_id, "OSError", usable=True)
+    assert failed == events.KeysFailed(pool.pool_id, "the fetch raised OSError", usable=True)
 
 
 async def test_a_handler_of_events_that_fails_changes_nothing(

@@ -883,5 +883,10 @@ async def test_an_app_starts_without_keys(
     app = guarded_app(guard)
 
     assert await run_lifespan(app) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert guard.status()[pool.pool_id] == {"ready": False, "keys": 0, "age": None, "last_error": "OSError"}
+    assert guard.status()[pool.pool_id] == {
+        "ready": False,
+        "keys": 0,
+        "age": None,
+        "last_error": "the fetch raised OSError",
+    }
     assert "starting without keys" in caplog.text

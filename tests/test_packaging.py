@@ -17,9 +17,9 @@ PACKAGE = Path(cognito_guard.__file__).parent
 
 # Lowest first: a module may import what stands on a line above its own.
 LEVELS = [
-    {"errors"},
+    {"errors", "_attempt"},
     {"_pool", "_principal", "_jws", "_jwks"},
-    {"_bearer", "_claims", "_fetch", "events"},
+    {"_bearer", "_claims", "_fetch", "_verdicts", "events"},
     {"_reporter"},
     {"_keys", "_answers"},
     {"_verifier", "_visit"},
