@@ -1,19 +1,22 @@
 """
 The keys of one user pool: when they are fetched, how long they are trusted, and who waits.
 
-    held keys  fresh (younger than max_age)   due (older than max_age)   none (never loaded, or older than stale_for)
-    ---------  -----------------------------  -------------------------  --------------------------------------------
-    known kid  served                         served; a refresh starts   waits for one attempt, else 503
-    other kid  waits for one refresh, if the cooldown allows, else 401   waits for one attempt, else 503
+    held keys          fresh (younger than max_age)  due (older than max_age)   none (never had, or at stale_for)
+    -----------------  ----------------------------  -------------------------  ---------------------------------
+    a token's key
+    - is among them    served                        served; a refresh starts   waits for one attempt, else 503
+    - is not           waits for one attempt, else 401 unknown_key              waits for one attempt, else 503
+    next attempt       a cooldown after the last one began                      a back-off after the last failure
+    an attempt
+    - succeeds         its keys are held in place of all others, and fresh
+    - fails            nothing changes                                          the back-off doubles
 
-A refresh is one GET on a short-lived thread. A task would belong to one event loop and die with the request or the
-loop that started it; a thread serves asyncio and trio, several loops at once, an app without a lifespan and a process
-that was forked, it can not be cancelled by a client that goes away, and it leaves nothing behind.
+There is one attempt at a time. It is one GET on a thread of its own (see `_attempt`), of each of the pool's URLs in
+turn until one gives keys.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import random
@@ -22,13 +25,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, fields
-from typing import Final, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
-import anyio
-
+from cognito_guard._attempt import Attempt
 from cognito_guard._fetch import Fetch, FetchError, fetch
 from cognito_guard._jwks import Key, NoUsableKeyError, parse_jwks, usable_keys
 from cognito_guard._pool import UserPool
@@ -41,6 +41,10 @@ FIRST_BACKOFF: Final = 1.0
 
 LAST_BACKOFF: Final = 30.0
 """Longest wait between attempts while there are no keys, in seconds."""
+
+_GRACE: Final = 1.0
+"""How much longer than `KeyPolicy.timeout` an attempt is waited for, in seconds: it is to be the first to give up, for
+then it is known when the next one is due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,7 @@ class KeyPolicy:
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
                 raise ConfigurationError(f"{name} must be a positive number of seconds, got {value!r}")
         if self.stale_for < self.max_age:
             raise ConfigurationError(
@@ -81,8 +85,8 @@ class KeyStatus(TypedDict):
     """
     How a pool's keys are, ready for JSON.
 
-    `ready`: tokens can be verified. `keys`: how many are in use. `age`: seconds since they were fetched, or None.
-    `last_error`: why the latest attempt failed, or None if it did not.
+    `ready`: tokens can be verified. `keys`: how many are in use. `age`: seconds since they were fetched (a saved set:
+    since the start), or None. `last_error`: why the latest attempt failed, or None if it did not.
     """
 
     ready: bool
@@ -91,47 +95,18 @@ class KeyStatus(TypedDict):
     last_error: str | None
 
 
-class _Attempt:
-    """A fetch on a thread of its own, which callers on any event loop may wait for. No waiter can end it."""
+class _Held(NamedTuple):
+    """Keys and their times. Replaced as a whole, so that no other thread ever meets one half of it."""
 
-    def __init__(self, work: Callable[[], None], name: str) -> None:
-        self._work: Final = work
-        self._done: Final = Future[None]()
-        # A daemon, so that a look-up that hangs does not keep the process from ending.
-        self._thread: Final = threading.Thread(target=self._run, name=name, daemon=True)
-        self.start: Final = self._thread.start
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        finally:
-            self._done.set_result(None)
-
-    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - the caller's budget, not this coroutine's
-        done = anyio.Event()
-        try:
-            call_soon: Callable[..., object] = asyncio.get_running_loop().call_soon_threadsafe
-        except RuntimeError:
-            call_soon = sys.modules["trio"].lowlevel.current_trio_token().run_sync_soon
-
-        def wake(_: Future[None]) -> None:
-            # The loop that waited may be gone by now, and with it whoever did.
-            with suppress(RuntimeError):
-                call_soon(done.set)
-
-        self._done.add_done_callback(wake)
-        with anyio.move_on_after(timeout):
-            await done.wait()
-
-    async def end(self, timeout: float) -> None:  # noqa: ASYNC109 - likewise
-        await self.wait(timeout)
-        if self._done.done():
-            self._thread.join()
+    keys: dict[str, Key]
+    loaded_at: float
+    due_at: float
+    gone_at: float
 
 
 class KeySet:
     """
-    The current keys of *pool*; safe to share between threads and event loops.
+    The current keys of *pool*; safe to share between threads, event loops and the children of a fork.
 
     Args:
         pool: Where the keys are, and those to start from if it holds any.
@@ -163,30 +138,30 @@ class KeySet:
         self._fetch: Final = fetch
         self._timer: Final = timer
         self._jitter: Final = jitter
-        self._keys: dict[str, Key] = {}
-        self._loaded_at = self._due_at = self._gone_at = self._next_attempt_at = -math.inf
+        self._held = _Held({}, -math.inf, -math.inf, -math.inf)
+        self._attempt: Attempt | None = None
+        self._attempted_at = self._retry_at = -math.inf
         self._failures = 0
         self._last_error: str | None = None
-        self._attempt: _Attempt | None = None
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
+        self._locks: Final[dict[int, threading.Lock]] = {}
         if pool.jwks is not None:
             try:
-                self._keys = usable_keys(pool.jwks)
+                keys = usable_keys(pool.jwks)
             except NoUsableKeyError as error:
                 raise ConfigurationError(f"jwks: {error}") from error
+            now = timer()
             # Due at once: how old a saved set is, nobody knows.
-            self._loaded_at = self._due_at = timer()
-            self._gone_at = self._loaded_at + policy.stale_for
+            self._held = _Held(keys, now, now, now + policy.stale_for)
 
     def get(self, kid: str) -> Key | None:
         """Return the key called *kid* if it is held. Never waits; starts a refresh if one is due."""
+        held = self._held
         now = self._timer()
-        if now >= self._due_at:
+        if now >= held.due_at:
             self._refresh()
-            if now >= self._gone_at:
+            if now >= held.gone_at:
                 return None
-        return self._keys.get(kid)
+        return held.keys.get(kid)
 
     async def find(self, kid: str) -> Key:
         """
@@ -201,8 +176,8 @@ class KeySet:
         if key is None:
             attempt = self._refresh()
             if attempt is not None:
-                await attempt.wait(self._policy.timeout)
-            # Looked up again even without a wait: an attempt may have ended just now.
+                await attempt.wait(self._policy.timeout + _GRACE)
+            # Looked for again in any case: an attempt may have begun and ended since the first look.
             key = self.get(kid)
         if key is None:
             self._require_keys()
@@ -217,106 +192,119 @@ class KeySet:
             KeysUnavailableError: No keys are held, and none could be had.
 
         """
-        if self._timer() >= self._due_at and (attempt := self._refresh()) is not None:
-            await attempt.wait(self._policy.timeout)
+        if self._timer() >= self._held.due_at and (attempt := self._refresh()) is not None:
+            await attempt.wait(self._policy.timeout + _GRACE)
         self._require_keys()
 
     async def settle(self) -> None:
-        """Wait until no attempt is under way; at most as long as one may take."""
+        """Wait until no attempt is under way; little longer than one may take."""
         attempt = self._attempt
         if attempt is not None:
-            await attempt.end(self._policy.timeout)
+            await attempt.end(self._policy.timeout + _GRACE)
 
     def status(self) -> KeyStatus:
         """Return how the keys are."""
+        held = self._held
         now = self._timer()
-        ready = now < self._gone_at
+        ready = now < held.gone_at
         return KeyStatus(
             ready=ready,
-            keys=len(self._keys) if ready else 0,
-            age=now - self._loaded_at if self._keys else None,
+            keys=len(held.keys) if ready else 0,
+            age=now - held.loaded_at if held.keys else None,
             last_error=self._last_error,
         )
 
     def _require_keys(self) -> None:
         now = self._timer()
-        if now >= self._gone_at:
-            raise KeysUnavailableError(max(1, math.ceil(min(self._next_attempt_at - now, LAST_BACKOFF))))
+        if now >= self._held.gone_at:
+            raise KeysUnavailableError(math.ceil(max(1.0, self._retry_at - now)))
 
-    def _refresh(self) -> _Attempt | None:
+    def _refresh(self) -> Attempt | None:
         """Return the attempt under way, or a new one if it may be made now."""
-        if self._pid != os.getpid():
-            # In a forked child neither the thread exists nor anyone who would release the lock.
-            self._pid, self._lock, self._attempt = os.getpid(), threading.Lock(), None
-        with self._lock:
+        # One lock for each process: in a forked child nobody would release one that a thread of the parent held.
+        with self._locks.setdefault(os.getpid(), threading.Lock()):
+            if self._attempt is not None and self._attempt.under_way:
+                return self._attempt
             now = self._timer()
-            if self._attempt is None and now >= self._next_attempt_at:
-                self._next_attempt_at = now + self._policy.cooldown
-                attempt = _Attempt(self._run, f"cognito-guard {self._pool_id}")
-                try:
-                    attempt.start()
-                except RuntimeError:
-                    # No threads to be had, or the interpreter is shutting down.
-                    self._last_error = "no thread could be started"
-                else:
-                    self._attempt = attempt
-            return self._attempt
+            if not self._may_attempt(now):
+                return None
+            self._attempted_at = now
+            try:
+                self._attempt = Attempt(self._run, name=f"cognito-guard {self._pool_id}")
+            except RuntimeError:
+                # No more threads to be had, or the interpreter is shutting down.
+                self._attempt = None
+                failure = self._failed("no thread could be started")
+            else:
+                return self._attempt
+        # After the lock, for on_event may ask for the keys in turn.
+        self._reporter.keys_failed(failure, self._outlook())
+        return None
+
+    def _may_attempt(self, now: float) -> bool:
+        # One that was lost in a fork is the parent's business: how it ended there, nobody will say here.
+        lost = self._attempt is not None and self._attempt.lost
+        due_at = self._attempted_at + self._policy.cooldown if now < self._held.gone_at else self._retry_at
+        return lost or now >= due_at
 
     def _run(self) -> None:
         try:
             keys = self._fetch_from_any()
-        except Exception as error:  # noqa: BLE001 - whatever a fetch of the user's own may raise
-            known = isinstance(error, FetchError | NoUsableKeyError)
-            self._reporter.keys_failed(self._failed(str(error) if known else type(error).__name__), self._outlook())
+        except FetchError as error:
+            self._reporter.keys_failed(self._failed(str(error)), self._outlook())
         else:
             self._reporter.keys_fetched(self._loaded(keys))
-        finally:
-            self._attempt = None
 
     def _fetch_from_any(self) -> dict[str, Key]:
         deadline = self._timer() + self._policy.timeout
-        for remaining_urls in range(len(self._urls), 0, -1):
+        errors: list[str] = []
+        while True:
             try:
                 return parse_jwks(self._fetch(self._urls[0], deadline - self._timer()))
-            except Exception:
+            except BaseException as error:  # a fetch of the user's own may raise anything
+                errors.append(
+                    str(error)
+                    if isinstance(error, FetchError | NoUsableKeyError)
+                    else f"the fetch raised {type(error).__name__}"
+                )
                 # The next attempt starts where this one did not get stuck.
                 self._urls.rotate(-1)
-                if remaining_urls == 1 or self._timer() >= deadline:
-                    raise
-        raise AssertionError  # pragma: no cover - a pool has at least one URL
+                if len(errors) == len(self._urls) or self._timer() >= deadline:
+                    raise FetchError(", then ".join(dict.fromkeys(errors))) from error
 
-    def _loaded(self, keys: dict[str, Key]) -> KeysFetched:
-        with self._lock:
-            held = self._keys
-            # A key whose material is the same stays the same object: verdicts reached with it remain good.
-            self._keys = {kid: held[kid] if held.get(kid) == key else key for kid, key in keys.items()}
-            self._loaded_at = self._timer()
-            self._due_at = self._loaded_at + self._policy.max_age
-            self._gone_at = self._loaded_at + self._policy.stale_for
-            self._failures, self._last_error = 0, None
-            return KeysFetched(
-                self._pool_id,
-                kids=frozenset(keys),
-                added=frozenset(kid for kid, key in keys.items() if held.get(kid) != key),
-                removed=frozenset(held.keys() - keys.keys()),
-            )
+    def _loaded(self, fetched: dict[str, Key]) -> KeysFetched:
+        held = self._held.keys
+        now = self._timer()
+        # A key whose material is the same stays the same object: verdicts reached with it remain good.
+        keys = {kid: held[kid] if held.get(kid) == key else key for kid, key in fetched.items()}
+        self._held = _Held(keys, now, now + self._policy.max_age, now + self._policy.stale_for)
+        self._failures, self._last_error = 0, None
+        return KeysFetched(
+            self._pool_id,
+            kids=frozenset(keys),
+            added=frozenset(kid for kid, key in keys.items() if held.get(kid) is not key),
+            removed=frozenset(held.keys() - keys.keys()),
+        )
 
     def _failed(self, error: str) -> KeysFailed:
-        with self._lock:
-            now = self._timer()
+        now = self._timer()
+        usable = now < self._held.gone_at
+        self._last_error = error
+        if usable:
+            # The cooldown sees to it; should the keys run out before it is over, nothing stands in the way.
+            self._failures = 0
+        else:
+            longest = min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures, 10))
+            self._retry_at = now + longest * (1 + self._jitter()) / 2
             self._failures += 1
-            self._last_error = error
-            usable = now < self._gone_at
-            if not usable:
-                longest = min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 10))
-                self._next_attempt_at = now + longest * (1 + self._jitter()) / 2
-            return KeysFailed(self._pool_id, error, usable=usable)
+        return KeysFailed(self._pool_id, error, usable=usable)
 
     def _outlook(self) -> str:
+        held = self._held
         now = self._timer()
-        if now >= self._gone_at:
-            return f"no keys to verify tokens with, next attempt in {self._next_attempt_at - now:.1f} s"
+        if now >= held.gone_at:
+            return f"no keys to verify tokens with, next attempt in {max(0.0, self._retry_at - now):.1f} s"
         return (
-            f"{len(self._keys)} keys, fetched {now - self._loaded_at:.0f} s ago, "
-            f"stay in use for {self._gone_at - now:.0f} s at most"
+            f"{len(held.keys)} keys, fetched {now - held.loaded_at:.0f} s ago, "
+            f"stay in use for {held.gone_at - now:.0f} s at most"
         )

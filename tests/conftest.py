@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+import socket
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -126,7 +130,7 @@ Call = Callable[..., Awaitable[httpx.Response]]
 
 @pytest.fixture
 def call() -> Call:
-    """Makes one request in process, such as `await call(app, "GET", "/orders", token)`."""
+    """Makes one request to an app, in process."""
 
     async def call(
         app: ASGIApp, method: str, path: str, token: str | None = None, *, crash: bool = True, **options: Any
@@ -139,3 +143,91 @@ def call() -> Call:
             return await client.request(method, path, headers=headers, **options)
 
     return call
+
+
+class FaultServer:
+    """A server on a real loopback socket that says, byte for byte, what it is told to."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.play: Callable[[socket.socket], None] = self.hang
+        self.heads: list[bytes] = []
+        self.asked = threading.Event()
+        self.over = threading.Event()
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    @property
+    def port(self) -> int:
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/jwks.json"
+
+    def say(self, *parts: bytes, every: float | None = None) -> None:
+        """From now on answer with *parts* and close; with *every*, wait for so many seconds before each of them."""
+
+        def play(conn: socket.socket) -> None:
+            for part in parts:
+                if every is not None and self.over.wait(every):
+                    return
+                conn.sendall(part)
+
+        self.play = play
+
+    def answer(self, body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> None:
+        """From now on give a whole answer, with a `Content-Length` that may be a lie."""
+        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
+        self.say("\r\n".join(lines).encode() + body)
+
+    def hang(self, conn: socket.socket) -> None:
+        """Say nothing until the client has gone away."""
+        conn.recv(1)
+
+    def close(self) -> None:
+        self.over.set()
+        # This is what wakes a thread that waits in accept(); closing does not.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                conn, _ = self._listener.accept()
+                thread = threading.Thread(target=self._serve, args=(conn,))
+                self._threads.append(thread)
+                thread.start()
+
+    def _serve(self, conn: socket.socket) -> None:
+        # Clients go away when they have seen enough.
+        with conn, suppress(OSError):
+            if self._tls is not None:
+                conn = self._tls.wrap_socket(conn, server_side=True)
+            with conn:
+                self.heads.append(conn.recv(65_536))
+                self.asked.set()
+                self.play(conn)
+
+
+@pytest.fixture
+def make_server() -> Iterator[Callable[..., FaultServer]]:
+    """Make servers that play faults; they end with the test."""
+    servers: list[FaultServer] = []
+
+    def make(tls: ssl.SSLContext | None = None) -> FaultServer:
+        servers.append(FaultServer(tls))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., FaultServer]) -> FaultServer:
+    return make_server()
