@@ -42,13 +42,8 @@ class Attempt:
 
     @property
     def under_way(self) -> bool:
-        """Whether the work is being done."""
+        """Whether the work is being done. In a forked child it is not: threads are the parent's."""
         return not self._ended and self._thread.is_alive()
-
-    @property
-    def lost(self) -> bool:
-        """Whether the work will never end: a forked child does not have the threads of its parent."""
-        return not self._ended and not self._thread.is_alive()
 
     async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - the caller's budget, not this coroutine's
         """Return when the work is done, or after *timeout* seconds."""
@@ -79,7 +74,7 @@ class Attempt:
 
     async def end(self, timeout: float) -> None:  # noqa: ASYNC109 - likewise
         """Return when the thread is gone, or after *timeout* seconds."""
-        # In a forked child it is gone, and nobody will say that the work is done.
+        # Where it is gone because the process was forked, nobody will say that the work is done.
         if self._thread.is_alive():
             await self.wait(timeout)
             if self._ended:

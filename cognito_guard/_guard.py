@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from starlette.applications import Starlette
@@ -15,15 +16,20 @@ from cognito_guard._bearer import check_scope
 from cognito_guard._fetch import Fetch, fetch
 from cognito_guard._keys import KeyPolicy, KeyStatus
 from cognito_guard._middleware import CognitoGuardMiddleware, check_public_paths
+from cognito_guard._openapi import describe
 from cognito_guard._pool import UserPool
 from cognito_guard._principal import Principal
 from cognito_guard._reporter import OnEvent, Reporter
 from cognito_guard._requirement import Requirement, mark_public
 from cognito_guard._verifier import Verifier
 from cognito_guard._visit import visit_of
+from cognito_guard.audit import findings
 from cognito_guard.errors import ConfigurationError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+MAX_DESCRIPTION: Final = 256
+"""Characters that Cognito takes for the description of a scope."""
 
 _DOCS: Final = ("openapi_url", "docs_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
 
@@ -74,6 +80,7 @@ class CognitoGuard:
         if not isinstance(key_policy, KeyPolicy):
             raise ConfigurationError(f"key_policy must be a KeyPolicy, got {key_policy!r}")
         reporter = Reporter(on_event)
+        self.scope_descriptions: Final[dict[str, str]] = {}
         self.answers: Final = Answers(realm=realm, on_error=on_error, reporter=reporter)
         self._verifier: Final = Verifier(
             pools,
@@ -87,18 +94,26 @@ class CognitoGuard:
         )
 
     def install(
-        self, app: Starlette, *, public_paths: Collection[tuple[str, str]] = (), public_docs: bool = False
+        self,
+        app: Starlette,
+        *,
+        public_paths: Collection[tuple[str, str]] = (),
+        public_docs: bool = False,
+        strict: bool = False,
+        opaque: Collection[str] = (),
     ) -> None:
         """
         Guard every route of *app*, http and websocket.
 
         The guard becomes the innermost middleware, whatever is added before or after: CORS headers get onto its
-        answers as well.
+        answers as well. The OpenAPI document of a FastAPI app says from now on what each route requires.
 
         Args:
             app: A Starlette or FastAPI app that has not served a request yet.
             public_paths: Pairs of method and exact path that are open, for routes that can not be marked with `public`.
             public_docs: Open FastAPI's own documentation: the OpenAPI document and the pages that show it.
+            strict: Refuse to start while `cognito_guard.audit` finds something wrong with a route.
+            opaque: Paths of mounted apps that can not be looked into, and need not be for *strict*.
 
         Raises:
             ConfigurationError: *app* can not be guarded, or not any more.
@@ -123,7 +138,34 @@ class CognitoGuard:
                     "public_docs is for FastAPI apps that serve their documentation; this one does not"
                 )
             paths |= {(method, url) for method in ("GET", "HEAD") for url in urls}
-        app.user_middleware.append(Middleware(CognitoGuardMiddleware, guard=self, public_paths=paths))
+        check = partial(self._check, app, opaque) if strict else None
+        app.user_middleware.append(Middleware(CognitoGuardMiddleware, guard=self, public_paths=paths, check=check))
+        if hasattr(app, "openapi"):
+            app.openapi = describe(app, self._verifier.token_url, self.scope_descriptions)
+
+    def describe_scopes(self, descriptions: Mapping[str, str]) -> None:
+        """
+        Say what scopes are about, for the OpenAPI document and for the resource server that defines them.
+
+        Args:
+            descriptions: By scope, 1 to 256 characters each (CreateResourceServer, API reference).
+
+        Raises:
+            ConfigurationError: A scope is not one, or its description not of that length.
+
+        """
+        for scope, description in descriptions.items():
+            check_scope(scope)
+            if not isinstance(description, str) or not 1 <= len(description) <= MAX_DESCRIPTION:
+                raise ConfigurationError(
+                    f"the description of {scope!r} must be of 1 to {MAX_DESCRIPTION} characters, got {description!r}"
+                )
+        self.scope_descriptions.update(descriptions)
+
+    def _check(self, app: Starlette, opaque: Collection[str]) -> None:
+        found = findings(app, opaque=opaque)
+        if found:
+            raise ConfigurationError("\n".join(["the app must not start like this:", *map(str, found)]))
 
     def require(self, *scopes: str) -> Requirement:
         """

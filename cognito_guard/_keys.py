@@ -226,7 +226,7 @@ class KeySet:
             if self._attempt is not None and self._attempt.under_way:
                 return self._attempt
             now = self._timer()
-            if not self._may_attempt(now):
+            if now < (self._attempted_at + self._policy.cooldown if now < self._held.gone_at else self._retry_at):
                 return None
             self._attempted_at = now
             try:
@@ -240,12 +240,6 @@ class KeySet:
         # After the lock, for on_event may ask for the keys in turn.
         self._reporter.keys_failed(failure, self._outlook())
         return None
-
-    def _may_attempt(self, now: float) -> bool:
-        # One that was lost in a fork is the parent's business: how it ended there, nobody will say here.
-        lost = self._attempt is not None and self._attempt.lost
-        due_at = self._attempted_at + self._policy.cooldown if now < self._held.gone_at else self._retry_at
-        return lost or now >= due_at
 
     def _run(self) -> None:
         try:

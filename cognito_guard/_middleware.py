@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 from starlette.authentication import AuthCredentials, UnauthenticatedUser
@@ -52,31 +52,41 @@ class CognitoGuardMiddleware:
         guard: Judges tokens.
         public_paths: Pairs of method and exact path (below `root_path`) that are open, for routes which can not be
             marked with `guard.public`. A websocket's method is `WEBSOCKET`.
+        check: Called when the app starts, or else with its first connection; raises if it must not serve.
 
     Raises:
         ConfigurationError: A public path is not such a pair.
 
     """
 
-    def __init__(self, app: ASGIApp, guard: Guard, public_paths: Collection[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        guard: Guard,
+        public_paths: Collection[tuple[str, str]] = (),
+        check: Callable[[], None] | None = None,
+    ) -> None:
         self.app: Final = app
-        self._guard: Final = guard
-        self._public_paths: Final = check_public_paths(public_paths)
+        self._check = check
+        self.guard: Final = guard
+        self.public_paths: Final = check_public_paths(public_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        if self._check is not None:
+            await self._run_check(self._check, scope, send)
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         elif scope["type"] not in {"http", "websocket"}:
             # Whatever it is, nobody has thought about how it is to be guarded.
             raise ConfigurationError(f"connections of type {scope['type']!r} can not be guarded")
-        elif has_entered(scope, self._guard):
+        elif has_entered(scope, self.guard):
             await self.app(scope, receive, send)
         else:
             await self._serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        guard = self._guard
+        guard = self.guard
         app = scope.get("app", self.app)
         principal: Principal | None = None
         reason: RefusalError | None = None
@@ -108,24 +118,34 @@ class CognitoGuardMiddleware:
 
     def _is_public(self, app: object, scope: Scope) -> bool:
         method = scope.get("method", "WEBSOCKET")
-        if (method, route_path(scope)) in self._public_paths:
+        if (method, route_path(scope)) in self.public_paths:
             return True
         marks = marks_ahead(app, scope)
         if marks is None:
             # A preflight that no route takes is for a CORSMiddleware further in, or ends as a 405.
             return _is_preflight(scope)
-        return Public(self._guard) in marks
+        return Public(self.guard) in marks
+
+    async def _run_check(self, check: Callable[[], None], scope: Scope, send: Send) -> None:
+        try:
+            check()
+        except ConfigurationError as error:
+            if scope["type"] == "lifespan":
+                # Said as well as raised: an exception alone may be taken to mean that there is no lifespan.
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        self._check = None
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_keys(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 try:
-                    await self._guard.prefetch()
+                    await self.guard.prefetch()
                 except KeysUnavailableError:
                     _log.warning("starting without keys; requests are answered with 503 until they can be fetched")
             elif message["type"] == "lifespan.shutdown.complete":
                 # Before it is sent: servers may end the process right after.
-                await self._guard.settle()
+                await self.guard.settle()
             await send(message)
 
         await self.app(scope, receive, send_with_keys)

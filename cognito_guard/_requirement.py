@@ -7,6 +7,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, ParamSpec, TypeVar, overload
@@ -23,6 +24,7 @@ R = TypeVar("R")
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 _MARK: Final = "__cognito_guard__"
+_WRAPPED: Final = "__cognito_guard_wrapped__"
 _PARAMETER: Final = "cognito_guard_requirement_"
 
 _log: Final = logging.getLogger("cognito_guard")
@@ -128,6 +130,11 @@ def marks_of(handler: object) -> tuple[Mark, ...]:
     return marks
 
 
+def is_wrapped_elsewhere(handler: object) -> bool:
+    """Return whether *handler* is what a requirement was put around, and not the outcome of that."""
+    return handler is not None and getattr(handler, _WRAPPED, None) is handler
+
+
 def mark_public(handler: Handler, guard: object) -> Handler:
     """
     Return *handler*, marked as one that *guard* lets anybody reach.
@@ -188,6 +195,9 @@ def _guarded(handler: Callable[..., Any], requirement: Requirement) -> Callable[
 
     guarded: Any = guarded_coroutine if _is_coroutine_function(handler) else guarded_function
     functools.update_wrapper(guarded, handler)
+    with suppress(AttributeError):
+        # Itself, since copies of what is set on a function end up on whatever is wrapped around it.
+        setattr(handler, _WRAPPED, handler)
     guarded.__name__ = _name(handler)
     guarded.__signature__ = _GuardedSignature(inspect.signature(handler), parameter, requirement)
     setattr(guarded, _MARK, (requirement, *inherited))

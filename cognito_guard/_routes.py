@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from starlette.endpoints import HTTPEndpoint
@@ -30,10 +30,10 @@ def marks_ahead(app: object, scope: Scope) -> tuple[Mark, ...] | None:
     Follows mounts, hosts and FastAPI's included routers, in the router's own order. Costs some microseconds for each
     route passed over, so it is for requests without a good token only.
     """
-    routes = _routes_of(app)
+    routes = routes_of(app)
     if routes is None:
         return marks_of(app)
-    for route in _flattened(routes):
+    for route in flattened(routes):
         match, child_scope = route.matches(scope)
         if match is Match.FULL:
             endpoint = child_scope.get("endpoint")
@@ -51,25 +51,30 @@ def requirements_ahead(scope: Scope) -> Iterator[Requirement]:
     """
     chosen = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
     provider = getattr(chosen, "dependency_overrides_provider", None)
-    overrides = getattr(provider, "dependency_overrides", {})
-    pending = [getattr(chosen, "dependant", None)]
+    return requirements_of(chosen, getattr(provider, "dependency_overrides", {}))
+
+
+def requirements_of(route: object, overrides: Collection[object] = ()) -> Iterator[Requirement]:
+    """Yield what a FastAPI *route* depends on, but for what is in *overrides*. Nothing, if it is not FastAPI's."""
+    pending = [getattr(route, "dependant", None)]
     while pending:
-        dependant = pending.pop()
-        for dependency in getattr(dependant, "dependencies", ()):
+        for dependency in getattr(pending.pop(0), "dependencies", ()):
             if dependency.call not in overrides:
                 pending.append(dependency)
                 if isinstance(dependency.call, Requirement):
                     yield dependency.call
 
 
-def _routes_of(app: Any) -> Sequence[BaseRoute] | None:
-    # Middleware around an app keeps it in .app, by Starlette's own convention.
+def routes_of(app: Any) -> Sequence[BaseRoute] | None:
+    """Return the routes of *app*, found through the middleware around it, or None if it has none to look at."""
+    # Middleware keeps the app it is around in .app, by Starlette's own convention.
     while app is not None and not hasattr(app, "routes"):
         app = getattr(app, "app", None)
     return None if app is None else app.routes
 
 
-def _flattened(routes: Sequence[BaseRoute]) -> Iterator[Any]:
+def flattened(routes: Sequence[BaseRoute]) -> Iterator[Any]:
+    """Yield *routes* in order, those of FastAPI's included routers in the place of these."""
     fastapi = sys.modules.get("fastapi.routing")
     # FastAPI keeps included routers as a tree; this is the way in that it offers.
     return iter(routes) if fastapi is None else fastapi.iter_route_contexts(routes)

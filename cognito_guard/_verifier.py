@@ -103,6 +103,11 @@ class Verifier:
             and self._clock() < principal.expires_at + self._leeway
         )
 
+    @property
+    def token_url(self) -> str | None:
+        """The token endpoint of the first pool that names one."""
+        return next((trusted.pool.token_url for trusted in self._pools if trusted.pool.token_url), None)
+
     async def load(self) -> None:
         """
         Fetch the keys of every pool that has no fresh ones.

@@ -26,7 +26,11 @@ LEVELS = [
     {"_requirement"},
     {"_routes"},
     {"_middleware"},
-    {"_guard"},
+    {"_census"},
+    {"audit", "_openapi"},
+    {"_guard", "_resource_servers"},
+    {"_cli_app"},
+    {"_cli_routes", "_cli_scopes"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 
