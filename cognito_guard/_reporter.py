@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cognito_guard._principal import Principal
+from cognito_guard._telemetry import annotate
 from cognito_guard.errors import RefusalError, SignatureError
 from cognito_guard.events import Event, KeysFailed, KeysFetched, Refused, Verified
 
@@ -23,6 +24,7 @@ class Reporter:
 
     def verified(self, principal: Principal) -> None:
         """A token was accepted."""
+        annotate("verified", principal.client_id)
         if self._on_event is not None:
             self._emit(Verified(principal))
 
@@ -40,6 +42,7 @@ class Reporter:
         fields = {"status": error.status, "reason": error.reason, "client_id": client_id}
         caller = "" if client_id is None else f" (client {client_id})"
         _log.log(level, "refused with %d: %s%s", error.status, error.reason, caller, extra=fields)
+        annotate(error.reason, client_id)
         if self._on_event is not None:
             self._emit(Refused(error.status, error.reason, client_id))
 

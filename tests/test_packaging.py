@@ -17,7 +17,7 @@ PACKAGE = Path(cognito_guard.__file__).parent
 
 # Lowest first: a module may import what stands on a line above its own.
 LEVELS = [
-    {"errors", "_attempt"},
+    {"errors", "_attempt", "_telemetry"},
     {"_pool", "_principal", "_jws", "_jwks"},
     {"_bearer", "_claims", "_fetch", "_verdicts", "events"},
     {"_reporter"},

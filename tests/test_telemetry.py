@@ -1,0 +1,79 @@
+"""What a trace says of a caller."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry import context, trace
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from cognito_guard import CognitoGuard
+from cognito_guard.local import LocalClient, LocalPool
+
+
+class RecordedSpan(trace.NonRecordingSpan):
+    """A span that keeps its attributes."""
+
+    def __init__(self, *, recording: bool) -> None:
+        super().__init__(trace.INVALID_SPAN_CONTEXT)
+        self.attributes: dict[str, Any] = {}
+        self._recording = recording
+
+    def is_recording(self) -> bool:
+        return self._recording
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        self.attributes[key] = value
+
+
+@contextmanager
+def current_span(*, recording: bool = True) -> Iterator[RecordedSpan]:
+    span = RecordedSpan(recording=recording)
+    token = context.attach(trace.set_span_in_context(span))
+    yield span
+    context.detach(token)
+
+
+@pytest.mark.anyio
+async def test_a_recorded_span_tells_who_called_and_how_it_went(
+    guard: CognitoGuard, pool: LocalPool, reader: LocalClient, call: Callable[..., Awaitable[httpx.Response]]
+) -> None:
+    async def reached(request: Request) -> Response:
+        return PlainTextResponse("reached")
+
+    app = Starlette(routes=[Route("/", reached), Route("/write", guard.require("orders/order.write")(reached))])
+    guard.install(app)
+    token = pool.mint(client_id=reader.client_id)
+
+    with current_span() as verified:
+        await call(app, "GET", "/", token)
+    with current_span() as missing:
+        await call(app, "GET", "/")
+    with current_span() as refused:
+        await call(app, "GET", "/write", token)
+    with current_span(recording=False) as unrecorded:
+        await call(app, "GET", "/", token)
+
+    who = {"cognito_guard.client_id": reader.client_id}
+    assert verified.attributes == who | {"cognito_guard.outcome": "verified"}
+    assert missing.attributes == {"cognito_guard.outcome": "missing_token"}
+    assert refused.attributes == who | {"cognito_guard.outcome": "scope"}
+    assert unrecorded.attributes == {}
+
+
+def test_opentelemetry_is_not_loaded_for_it() -> None:
+    script = (
+        "import sys; from cognito_guard._telemetry import annotate; annotate('verified', None); "
+        "assert 'opentelemetry' not in sys.modules"
+    )
+
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
