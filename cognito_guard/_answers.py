@@ -65,6 +65,7 @@ class Answers:
         conn = Request(scope, receive) if scope["type"] == "http" else WebSocket(scope, receive, send)
         response = await self._response(conn, error, app)
         await response(scope, receive, send)
+        error.__traceback__ = None
 
     async def _response(self, conn: HTTPConnection, error: RefusalError, app: object) -> Response:
         handler: Callable[[Any, Any], Any] | None = self._on_error or _handler(app, error)

@@ -70,7 +70,8 @@ def principal_of(  # noqa: C901 - a list of conditions, one after the other
     draft.issued_at = claims.get("iat")
     draft.expires_at = expires_at
     draft.claims = MappingProxyType(claims)
-    principal: Principal = draft.sealed()
+    draft.__class__ = Principal
+    principal: Principal = draft
     return principal
 
 
@@ -90,7 +91,8 @@ def _groups(groups: object) -> frozenset[str]:
 def _is_time(value: Any) -> bool:
     # bool is an int to Python, but not a NumericDate (RFC 7519 section 2); neither are NaN, which compares false,
     # infinity, and integers that arithmetic with floats could not hold.
-    return type(value) in {int, float} and -_FAR_FUTURE < value < _FAR_FUTURE
+    kind = type(value)
+    return (kind is int or kind is float) and -_FAR_FUTURE < value < _FAR_FUTURE
 
 
 def _audiences(claims: dict[str, Any]) -> list[str]:

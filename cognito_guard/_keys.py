@@ -115,6 +115,7 @@ class KeySet:
         fetch: Gets the document behind a URL.
         timer: Monotonic clock, in seconds.
         jitter: Returns a number from 0 to 1 that spreads the attempts of many processes.
+        on_withdrawal: Called when a key is no longer held, or another one under its name.
 
     Raises:
         ConfigurationError: The pool's saved key set holds no usable key.
@@ -130,6 +131,7 @@ class KeySet:
         fetch: Fetch = fetch,
         timer: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        on_withdrawal: Callable[[], None] = lambda: None,
     ) -> None:
         self._pool_id: Final = pool.pool_id
         self._urls: Final = deque(pool.jwks_urls)
@@ -138,6 +140,7 @@ class KeySet:
         self._fetch: Final = fetch
         self._timer: Final = timer
         self._jitter: Final = jitter
+        self._on_withdrawal: Final = on_withdrawal
         self._held = _Held({}, -math.inf, -math.inf, -math.inf)
         self._attempt: Attempt | None = None
         self._attempted_at = self._retry_at = -math.inf
@@ -273,6 +276,8 @@ class KeySet:
         keys = {kid: held[kid] if held.get(kid) == key else key for kid, key in fetched.items()}
         self._held = _Held(keys, now, now + self._policy.max_age, now + self._policy.stale_for)
         self._failures, self._last_error = 0, None
+        if any(keys.get(kid) is not key for kid, key in held.items()):
+            self._on_withdrawal()
         return KeysFetched(
             self._pool_id,
             kids=frozenset(keys),

@@ -97,15 +97,24 @@ class CognitoGuardMiddleware:
                 guard.answers.dress(error, None)
                 await guard.answers.send(scope, receive, send, error=error, app=app)
                 return
-            reason = error
-        visit = Visit(principal, reason, guard.answers, send)
+            # The scope will keep it, and its traceback the scope: a cycle, for the garbage collector to find.
+            reason = error.with_traceback(None)
+        visit = Visit(principal, reason, guard.answers)
         # In place, as Starlette's own AuthenticationMiddleware does: middleware further out reads
         # scope["route"] and scope["user"] when the response passes, and would not see a copy's.
         enter(scope, guard, visit)
         scope["user"] = principal or UnauthenticatedUser()
         scope["auth"] = AuthCredentials(list(principal.scopes) if principal else [])
+
+        # No method of the visit, which the scope keeps: servers keep the scope beside their send, likewise a cycle.
+        async def send_unless_refused(message: Message) -> None:
+            # Frameworks put exceptions into words of their own.
+            if visit.refusal is None:
+                visit.started = True
+                await send(message)
+
         try:
-            await self.app(scope, _judging_first(scope, receive), visit.send)
+            await self.app(scope, _judging_first(scope, receive), send_unless_refused)
         except Exception as error:
             if visit.refusal is None:
                 raise

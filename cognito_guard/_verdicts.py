@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import deque
 from typing import Final
 
 from cognito_guard._jwks import Key
@@ -34,7 +34,9 @@ class Verdicts:
     def __init__(self, capacity: int) -> None:
         if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 0:
             raise ConfigurationError(f"token_cache must be a number of tokens, 0 for none, got {capacity!r}")
-        self._verdicts: Final[OrderedDict[bytes, Verdict]] = OrderedDict()
+        self._verdicts: Final[dict[bytes, Verdict]] = {}
+        # In the order they came. A dict would tell, too, but takes long to find its first key when many before it went.
+        self._order: Final[deque[bytes]] = deque()
         self._capacity: Final = capacity
         self._length = 0
         self._lock: Final = threading.Lock()
@@ -43,18 +45,16 @@ class Verdicts:
     def remember(self, digest: bytes, verdict: Verdict) -> None:
         """Remember *verdict*, in place of the oldest if there is no room."""
         with self._lock:
-            self._length += verdict[3] - self._length_of(digest)
+            if digest not in self._verdicts:
+                self._order.append(digest)
+                self._length += verdict[3]
             self._verdicts[digest] = verdict
-            while len(self._verdicts) > self._capacity or self._length > self._capacity * _USUAL_LENGTH:
-                _, (*_, length) = self._verdicts.popitem(last=False)
-                self._length -= length
+            while len(self._order) > self._capacity or self._length > self._capacity * _USUAL_LENGTH:
+                self._length -= self._verdicts.pop(self._order.popleft())[3]
 
     def forget(self) -> None:
         """Forget everything: a key has gone, and with it what it signed."""
         with self._lock:
             self._verdicts.clear()
+            self._order.clear()
             self._length = 0
-
-    def _length_of(self, digest: bytes) -> int:
-        known = self._verdicts.get(digest)
-        return 0 if known is None else known[3]

@@ -63,7 +63,11 @@ class Verifier:
         self._reporter: Final = reporter
         self._verdicts: Final = Verdicts(token_cache)
         self._pools: Final = [
-            _Trusted(pool, KeySet(pool, key_policy, reporter, fetch=fetch, timer=timer)) for pool in pools
+            _Trusted(
+                pool,
+                KeySet(pool, key_policy, reporter, fetch=fetch, timer=timer, on_withdrawal=self._verdicts.forget),
+            )
+            for pool in pools
         ]
         self._by_issuer: Final = _by_issuer(self._pools)
 

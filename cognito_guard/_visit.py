@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from starlette.requests import HTTPConnection
-from starlette.types import Message, Scope, Send
+from starlette.types import Scope
 
 from cognito_guard._answers import Answers
 from cognito_guard._principal import Principal
@@ -24,27 +24,19 @@ class Visit:
     Attributes:
         principal: The caller, or None on a public route.
         anonymous_because: Why there is no caller, where there is none.
+        started: Whether something has been answered already.
         refusal: What a route refused the request with; from then on nothing the app sends gets out.
 
     """
 
-    __slots__ = ("_answers", "_send", "_started", "anonymous_because", "principal", "refusal")
+    __slots__ = ("_answers", "anonymous_because", "principal", "refusal", "started")
 
-    def __init__(
-        self, principal: Principal | None, anonymous_because: RefusalError | None, answers: Answers, send: Send
-    ) -> None:
+    def __init__(self, principal: Principal | None, anonymous_because: RefusalError | None, answers: Answers) -> None:
         self.principal = principal
         self.anonymous_because = anonymous_because
+        self.started = False
         self.refusal: RefusalError | None = None
         self._answers = answers
-        self._send = send
-        self._started = False
-
-    async def send(self, message: Message) -> None:
-        """Pass *message* on, unless the request has been refused: frameworks put that into words of their own."""
-        if self.refusal is None:
-            self._started = True
-            await self._send(message)
 
     def refuse(self, conn: HTTPConnection, error: RefusalError) -> RefusalError:
         """Return *error* to raise, having noted that it ends this request."""
@@ -52,7 +44,7 @@ class Visit:
         # Where the app has a handler of its own it is left to run, inside the app, as for any HTTPException. Not for a
         # websocket: Starlette would answer in a way that the server may not have offered.
         natural = conn.scope["type"] == "http" and self._answers.left_to(conn.scope.get("app"), error)
-        if not natural and not self._started:
+        if not natural and not self.started:
             self.refusal = error
         return error
 

@@ -16,6 +16,7 @@ def make_api(guard: CognitoGuard) -> FastAPI:
 
     # From here on every route needs a valid access token, FastAPI's own pages (/docs) excepted.
     guard.install(api, public_docs=True)
+    guard.describe_scopes({"orders/order.read": "Read orders", "orders/order.write": "Place orders"})
 
     @api.get("/health")
     @guard.public

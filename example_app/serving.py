@@ -31,11 +31,13 @@ def listen(port: int, option: str) -> socket.socket:
 
     """
     try:
-        return socket.create_server((HOST, port))
+        listener = socket.create_server((HOST, port))
     except OSError as error:
         raise PortError(
             f"port {port} is taken or reserved; stop what listens on it, or choose another port with {option}"
         ) from error
+    # Made anew from its number, it knows that it is TCP; asyncio would not send small packets at once otherwise.
+    return socket.socket(fileno=listener.detach())
 
 
 def url_of(listener: socket.socket) -> str:

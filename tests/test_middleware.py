@@ -1,6 +1,8 @@
 """What reaches the app, what does not, and how that is said."""
 
 import functools
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -890,3 +892,41 @@ async def test_an_app_starts_without_keys(
         "last_error": "the fetch raised OSError",
     }
     assert "starting without keys" in caplog.text
+
+
+# --- what is left behind -------------------------------------------------------------------------------------------
+
+
+class Exchange:
+    """A request as servers keep it: the scope beside the means to answer."""
+
+    def __init__(self, path: str, token: str | None) -> None:
+        headers = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
+        self.scope: Any = {"type": "http", "method": "GET", "path": path, "headers": headers, "query_string": b""}
+        self.status = 0
+
+    async def send(self, message: Any) -> None:
+        self.status = message.get("status", self.status)
+
+
+@pytest.mark.parametrize(
+    ("path", "authorized", "status"),
+    [("/orders", True, 200), ("/orders", False, 401), ("/refused", True, 403), ("/health", False, 200)],
+)
+async def test_a_request_leaves_nothing_to_the_garbage_collector(
+    guard: CognitoGuard, token: str, path: str, authorized: bool, status: int
+) -> None:
+    app = guarded_app(guard)
+
+    async def serve() -> weakref.ref[Exchange]:
+        exchange = Exchange(path, token if authorized else None)
+        await app(exchange.scope, no_body, exchange.send)
+        assert exchange.status == status
+        return weakref.ref(exchange)
+
+    await serve()
+    gc.disable()
+    try:
+        assert (await serve())() is None
+    finally:
+        gc.enable()

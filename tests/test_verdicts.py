@@ -101,6 +101,27 @@ async def test_a_key_that_is_gone_takes_seen_tokens_with_it(
         await guard.verify(token)
 
 
+async def test_what_a_withdrawn_key_signed_is_not_kept(make_guard: MakeGuard, clock: Any, timer: Any) -> None:
+    """Not even of other keys: who sees to a withdrawal wants nothing left of it, and tokens are verified quickly."""
+    pool = LocalPool("eu-central-1_AbCdEf123", clock=clock)
+    pool.add_resource_server("orders", {"order.read": "Read orders"})
+    pool.add_client(scopes=["orders/order.read"])
+    guard = make_guard(
+        UserPool(pool.pool_id, client_ids={pool.clients[0].client_id}),
+        fetch=lambda url, timeout: json.dumps(pool.jwks()).encode(),
+    )
+    token = pool.mint()
+    first = await guard.verify(token)
+
+    pool.withdraw(pool.keys.identity.kid)
+    timer.advance(3600)
+    await guard.prefetch()
+
+    again = await guard.verify(token)
+    assert again == first
+    assert again is not first
+
+
 async def test_a_rotation_leaves_tokens_of_the_old_key_alone(make_guard: MakeGuard, clock: Any, timer: Any) -> None:
     pool = LocalPool("eu-central-1_AbCdEf123", clock=clock)
     pool.add_resource_server("orders", {"order.read": "Read orders"})

@@ -1,0 +1,58 @@
+"""What one token costs with other packages."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any, Final
+
+from benchmarks.environment import ROOT, clean_environ, environment
+from benchmarks.peering import PEERS
+from benchmarks.progress import Progress
+from benchmarks.row import Effort, Row, Section
+
+PACKAGES: Final = tuple(
+    dict.fromkeys(
+        "python-jose[cryptography]" if distribution == "python-jose" else distribution
+        for distribution, _ in PEERS.values()
+        if distribution != "cognito-guard"
+    )
+)
+
+
+def measure(effort: Effort, progress: Progress) -> Section:
+    """Return the figures of all peers that can be installed, and the names of those that can not."""
+    own = environment(PACKAGES, progress)
+    done = subprocess.run(
+        [own.python, "-m", "benchmarks.peering", str(effort.rounds), str(effort.tokens)],
+        cwd=ROOT,
+        env=clean_environ(),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    results = json.loads(done.stdout.splitlines()[-1])
+    rows = [_row(name, result, own.missing) for name, result in results.items()]
+    rows.sort(key=lambda row: row.ratio or 1e9)
+    return Section(
+        name="peers",
+        title="One token, other packages",
+        about=(
+            "Set up as each one's documentation says, keys loaded beforehand, the same users' tokens in the same "
+            "process, in an environment of their own. Some take no other tokens. Each accepts a good token and refuses "
+            "one with a wrong signature, or has no figure here."
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _row(name: str, result: dict[str, Any], missing: dict[str, str]) -> Row:
+    if "error" in result:
+        distribution, _ = PEERS[name]
+        return Row(what=name, value=None, note=f"not measured: {missing.get(distribution, result['error'])}")
+    return Row(
+        what=name,
+        value=result["seconds"] * 1e6,
+        ratio=result["ratio"],
+        baseline="bare RSA check",
+        note=result.get("version", ""),
+    )

@@ -1,0 +1,70 @@
+"""What the guard adds to a request in process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from itertools import pairwise
+from typing import Final
+
+from benchmarks.apps import PATH, fastapi_app, starlette_app, with_idle_middleware
+from benchmarks.asgi import request_case
+from benchmarks.pool import Material, material, wrongly_signed
+from benchmarks.progress import Progress
+from benchmarks.rounds import Case, interleave
+from benchmarks.row import Effort, Row, Section
+
+_CALLS: Final = 50
+_BARE: Final = "no guard"
+_GOALS: Final = {"Starlette, guarded, token seen before": 2.0}
+
+
+def measure(effort: Effort, progress: Progress) -> Section:
+    """Return the figures of requests to apps that are guarded in several ways, and to the same ones bare."""
+    # Refusals are logged at INFO and WARNING; where lines go is not the guard's business.
+    logging.getLogger("cognito_guard").setLevel(logging.ERROR)
+    cases = asyncio.run(_cases(material(effort.tokens)))
+    timings = interleave(cases, effort.rounds, progress)
+    rows = []
+    for case in cases:
+        framework = case.name.partition(",")[0]
+        bare = f"{framework}, {_BARE}"
+        added = timings.excess(case.name, bare) * 1e6
+        rows.append(
+            Row(
+                what=case.name,
+                value=timings.seconds(case.name) * 1e6,
+                ratio=timings.ratio(case.name, bare),
+                baseline=bare,
+                at_most=_GOALS.get(case.name),
+                note="" if case.name == bare else f"{added:+.1f} us",
+            )
+        )
+    return Section(
+        name="requests",
+        title="One request in process",
+        about="The app is called as a server calls it, without one: GET for the only route of the app.",
+        rows=tuple(rows),
+    )
+
+
+async def _cases(good: Material) -> list[Case]:
+    seen, forged = good.tokens[:_CALLS], [wrongly_signed(*pair) for pair in pairwise(good.tokens[: _CALLS + 1])]
+    return [
+        await request_case(name, app, PATH, tokens, calls=_CALLS, status=401 if tokens is forged else 200)
+        for name, app, tokens in (
+            (f"Starlette, {_BARE}", starlette_app(), seen),
+            ("Starlette, idle BaseHTTPMiddleware", with_idle_middleware(starlette_app()), seen),
+            ("Starlette, guarded, token seen before", starlette_app(good.remembering_guard()), seen),
+            ("Starlette, ... and @guard.require", starlette_app(good.remembering_guard(), "decorator"), seen),
+            ("Starlette, guarded, token never seen", starlette_app(good.forgetful_guard()), good.tokens),
+            ("Starlette, guarded, bad signature", starlette_app(good.remembering_guard()), forged),
+            (f"FastAPI, {_BARE}", fastapi_app(), seen),
+            ("FastAPI, idle BaseHTTPMiddleware", with_idle_middleware(fastapi_app()), seen),
+            ("FastAPI, guarded, token seen before", fastapi_app(good.remembering_guard()), seen),
+            ("FastAPI, ... and @guard.require", fastapi_app(good.remembering_guard(), "decorator"), seen),
+            ("FastAPI, ... and Depends(guard.require)", fastapi_app(good.remembering_guard(), "depends"), seen),
+            ("FastAPI, guarded, token never seen", fastapi_app(good.forgetful_guard()), good.tokens),
+            ("FastAPI, guarded, bad signature", fastapi_app(good.remembering_guard()), forged),
+        )
+    ]

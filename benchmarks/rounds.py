@@ -1,0 +1,76 @@
+"""
+Measuring things beside each other.
+
+A shared machine is slower at one moment than at the next. So everything that is to be compared takes turns, a few
+milliseconds each, and a ratio is the median of the ratios within each round: what disturbed one disturbed the other.
+What counts is processor time, for a short turn often gets through between two interruptions and a long one does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final, TypeVar
+
+from benchmarks.progress import Progress
+
+Item = TypeVar("Item")
+
+_WARM_UP: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One of the things compared: *run* does it *calls* times."""
+
+    name: str
+    run: Callable[[], Coroutine[Any, Any, None]]
+    calls: int
+
+
+class Timings:
+    """Seconds of processor time per call of each case, one for each round."""
+
+    def __init__(self, samples: dict[str, list[float]]) -> None:
+        self._samples: Final = samples
+
+    def seconds(self, name: str) -> float:
+        """Return the median of one case."""
+        return median(self._samples[name])
+
+    def ratio(self, name: str, baseline: str) -> float:
+        """Return how many times as long *name* took as *baseline* did in the same round, as median of all rounds."""
+        return median(ours / theirs for ours, theirs in zip(self._samples[name], self._samples[baseline], strict=True))
+
+    def excess(self, name: str, baseline: str) -> float:
+        """Return how many seconds longer *name* took than *baseline* in the same round, as median of all rounds."""
+        return median(ours - theirs for ours, theirs in zip(self._samples[name], self._samples[baseline], strict=True))
+
+
+def interleave(cases: Sequence[Case], rounds: int, progress: Progress) -> Timings:
+    """Return how long each of *cases* takes. The collector runs as it likes, as it does in production."""
+    return asyncio.run(_interleave(cases, rounds, progress))
+
+
+async def _interleave(cases: Sequence[Case], rounds: int, progress: Progress) -> Timings:
+    samples: dict[str, list[float]] = {case.name: [] for case in cases}
+    for turn in range(-_WARM_UP, rounds):
+        # Another one begins each time, for what ran before leaves its traces in the processor.
+        first = turn % len(cases)
+        for case in (*cases[first:], *cases[:first]):
+            began = time.process_time()
+            await case.run()
+            elapsed = time.process_time() - began
+            if turn >= 0:
+                samples[case.name].append(elapsed / case.calls)
+        progress.show(max(0, turn + 1), rounds)
+    return Timings(samples)
+
+
+def in_turn(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Yield *size* of *items* at a time, all of them before any comes again, for ever."""
+    return itertools.cycle([items[start : start + size] for start in range(0, len(items) - size + 1, size)])

@@ -1,0 +1,77 @@
+"""What an authenticated request costs in apps of many routes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from benchmarks.asgi import request_case
+from benchmarks.pool import Material, material
+from benchmarks.progress import Progress
+from benchmarks.rounds import Case, interleave
+from benchmarks.row import Effort, Row, Section
+from cognito_guard import CognitoGuard
+
+_CALLS: Final = 20
+_ROUTES: Final = (10, 100, 1000)
+
+
+def measure(effort: Effort, progress: Progress) -> Section:
+    """Return what the guard adds to a request for the last of 10, 100 and 1000 routes."""
+    timings = interleave(asyncio.run(_cases(material(effort.tokens))), effort.rounds, progress)
+    added = {routes: timings.excess(_guarded(routes), _bare(routes)) for routes in _ROUTES}
+    rows = []
+    for routes in _ROUTES:
+        bare = timings.seconds(_bare(routes))
+        rows.append(
+            Row(
+                what=f"{routes:,} routes",
+                value=added[routes] * 1e6,
+                # Of the request as it is, for the difference of two long times is never exactly nothing.
+                ratio=1 + (added[routes] - added[_ROUTES[0]]) / bare,
+                baseline=f"the same app with the cost of {_ROUTES[0]} routes",
+                at_most=1.05 if routes == _ROUTES[-1] else None,
+                note=f"bare {bare * 1e6:.0f} us, guarded {timings.seconds(_guarded(routes)) * 1e6:.0f} us",
+            )
+        )
+    return Section(
+        name="routes",
+        title="Routes",
+        about=(
+            "What the guard adds to a request for the last route of a Starlette app, token seen before. Starlette "
+            "looks through its routes one by one, with a guard and without."
+        ),
+        rows=tuple(rows),
+    )
+
+
+async def _cases(good: Material) -> list[Case]:
+    cases = []
+    for routes in _ROUTES:
+        for name, guard in ((_bare(routes), None), (_guarded(routes), good.remembering_guard())):
+            path = f"/orders/{routes - 1}"
+            cases.append(await request_case(name, _app(routes, guard), path, good.tokens[:_CALLS], calls=_CALLS))
+    return cases
+
+
+def _app(routes: int, guard: CognitoGuard | None) -> Starlette:
+    async def orders(_request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    app = Starlette(routes=[Route(f"/orders/{number}", orders) for number in range(routes)])
+    if guard is not None:
+        guard.install(app)
+    return app
+
+
+def _bare(routes: int) -> str:
+    return f"{routes} routes, no guard"
+
+
+def _guarded(routes: int) -> str:
+    return f"{routes} routes, guarded"

@@ -1,0 +1,56 @@
+"""The benchmarks run; how the figures are is for a quiet machine to say."""
+
+from __future__ import annotations
+
+import io
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from benchmarks import importing, memory, requests, routing, verifying
+from benchmarks.chart import svg
+from benchmarks.progress import Progress
+from benchmarks.report import markdown, plain
+from benchmarks.row import QUICK, Effort, Row, Section
+
+TINY = replace(QUICK, rounds=1, tokens=300, starts=1, valid=20)
+
+
+@pytest.mark.parametrize(
+    "measure", [verifying.measure, requests.measure, routing.measure, importing.measure, memory.measure]
+)
+def test_each_section_has_figures(measure: Callable[[Effort, Progress], Section]) -> None:
+    section = measure(TINY, Progress("test", io.StringIO()))
+
+    assert all(row.value is not None for row in section.rows)
+    assert section.title in plain(section)
+    assert section.rows[-1].what in markdown([section], "python -m benchmarks")
+
+
+@pytest.mark.parametrize(
+    ("row", "reached"),
+    [
+        (Row(what="no goal", value=1.0), None),
+        (Row(what="not measured", value=None, at_most=1.0), None),
+        (Row(what="just within", value=9.0, ratio=1.5, at_most=1.5), True),
+        (Row(what="beyond", value=9.0, ratio=1.51, at_most=1.5), False),
+        (Row(what="too little", value=9.0, ratio=0.79, at_least=0.8), False),
+        (Row(what="no ratio", value=40.0, at_most=40.0), True),
+    ],
+)
+def test_a_goal_is_reached_at_its_limit(row: Row, reached: bool | None) -> None:
+    assert row.reached is reached
+
+
+def test_the_chart_is_one_picture_of_what_was_measured() -> None:
+    rows = (Row(what="joserfc", value=60.0, ratio=2.5), Row(what="missing", value=None, note="not measured"))
+    section = Section(name="peers", title="", about="", rows=rows)
+
+    drawing = ET.fromstring(svg([section]))  # noqa: S314 - made right here
+
+    assert [text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text")][2:] == [
+        "joserfc",
+        "2.50 x",
+    ]
