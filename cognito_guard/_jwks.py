@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from jwt.algorithms import RSAAlgorithm
-from jwt.exceptions import PyJWTError
 
 MIN_KEY_BITS: Final = 2048
 """RFC 7518 section 3.3."""
@@ -94,12 +93,10 @@ def _key(member: object) -> Key | None:
     if not isinstance(member, Mapping) or not _meant_for_rs256(member):
         return None
     try:
-        public = RSAAlgorithm.from_jwk({name: member[name] for name in ("kty", "n", "e")})
-    except (PyJWTError, ValueError, TypeError):
+        public = cast("RSAPublicKey", RSAAlgorithm.from_jwk({name: member[name] for name in ("kty", "n", "e")}))
+    except ValueError:
         return None
-    if not isinstance(public, RSAPublicKey) or public.key_size < MIN_KEY_BITS:
-        return None
-    return Key(public)
+    return Key(public) if public.key_size >= MIN_KEY_BITS else None
 
 
 def _meant_for_rs256(member: Mapping[str, Any]) -> bool:

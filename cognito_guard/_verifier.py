@@ -16,7 +16,7 @@ from cognito_guard._pool import UserPool
 from cognito_guard._principal import Principal
 from cognito_guard._reporter import Reporter
 from cognito_guard._verdicts import Verdict, Verdicts
-from cognito_guard.errors import ClaimError, ConfigurationError, SignatureError
+from cognito_guard.errors import ClaimError, ConfigurationError, KeysUnavailableError, SignatureError
 
 
 class _Trusted(NamedTuple):
@@ -121,7 +121,16 @@ class Verifier:
 
         """
         for trusted in self._pools:
-            await trusted.keys.load()
+            # Asked for nothing in particular, it starts a fetch if one is due: all of them are under way at once.
+            trusted.keys.get("")
+        failures: list[KeysUnavailableError] = []
+        for trusted in self._pools:
+            try:
+                await trusted.keys.load()
+            except KeysUnavailableError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     async def settle(self) -> None:
         """Wait until no fetch is under way."""

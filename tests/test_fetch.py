@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certifi import where
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -26,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cognito_guard._fetch import MAX_LENGTH, FetchError, fetch
+from cognito_guard._fetch import MAX_LENGTH, FetchError, _tls, fetch
 
 BODY = b'{"keys": []}'
 SOON = 0.25
@@ -64,7 +65,12 @@ def test_it_asks_for_json_as_it_is_and_says_who_asks(server: Any) -> None:
 
     (head,) = server.heads
     assert head.startswith(b"GET /jwks.json?a=b HTTP/1.1\r\n")
-    for line in (b"Accept-Encoding: identity", b"User-Agent: cognito-guard", b"application/jwk-set+json"):
+    for line in (
+        b"Accept-Encoding: identity",
+        b"User-Agent: cognito-guard",
+        b"application/jwk-set+json",
+        b"Connection: close",
+    ):
         assert line in head
 
 
@@ -408,6 +414,22 @@ def test_the_certificate_of_an_authority_the_environment_names_is_trusted(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
     assert fetch(f"https://cognito.example:{tls_server.port}/", AT_LEISURE, resolve=on_this_machine) == BODY
+
+
+def test_the_authorities_of_certifi_are_trusted_unless_the_environment_names_others(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {authority["serialNumber"] for authority in ssl.create_default_context(cafile=where()).get_ca_certs()}
+
+    def trusted() -> set[object]:
+        return {authority["serialNumber"] for authority in _tls().get_ca_certs()}
+
+    assert known <= trusted()
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        with monkeypatch.context() as environment:
+            environment.setenv("SSL_CERT_FILE", str(certificate))
+            environment.setenv(name, str(certificate))
+            assert not known & trusted()
 
 
 @pytest.mark.parametrize(

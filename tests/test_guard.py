@@ -123,6 +123,26 @@ async def test_prefetch_says_when_there_are_no_keys(guard: CognitoGuard, fetch: 
         await guard.prefetch()
 
 
+async def test_a_pool_that_is_down_does_not_keep_others_from_their_keys(
+    make_guard: MakeGuard, pool: LocalPool, reader: LocalClient
+) -> None:
+    def fetch(url: str, timeout: float) -> bytes:
+        if "us-east-1" in url:
+            raise OSError
+        return json.dumps(pool.jwks()).encode()
+
+    down = UserPool("us-east-1_Down", client_ids={"x"})
+    guard = make_guard(down, UserPool(pool.pool_id, client_ids={reader.client_id}), fetch=fetch)
+
+    with pytest.raises(KeysUnavailableError):
+        await guard.prefetch()
+
+    assert {pool_id: status["ready"] for pool_id, status in guard.status().items()} == {
+        "us-east-1_Down": False,
+        pool.pool_id: True,
+    }
+
+
 async def test_events_tell_what_happens(
     make_guard: MakeGuard, call: Call, pool: LocalPool, reader: LocalClient, fetch: Any, timer: Any
 ) -> None:

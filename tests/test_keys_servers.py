@@ -256,6 +256,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from functools import partial
 
 import anyio
@@ -265,6 +266,8 @@ from cognito_guard._fetch import fetch
 
 POOL = UserPool(os.environ["POOL"], client_ids=ANY_CLIENT, jwks_url=os.environ["JWKS"])
 TOKEN = os.environ["TOKEN"]
+# Python 3.12 and later warn of what is to be proven harmless here.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
 
 
 def in_a_child(check):
@@ -339,6 +342,25 @@ def test_a_process_may_end_in_the_middle_of_a_look_up(run: Callable[[str], float
         logging.disable()
         anyio.run(main)
         assert guard.status()[POOL.pool_id]["last_error"] == "no complete answer within 0.2 s"
+    """)
+
+    assert seconds < IN_TIME
+
+
+def test_an_on_event_that_ends_its_thread_keeps_nobody_waiting(
+    run: Callable[[str], float], server: Any, jwks: bytes
+) -> None:
+    """As sys.exit() does: quietly, and past every `except Exception`."""
+    server.answer(jwks)
+    seconds = run("""
+        def on_event(event):
+            if threading.current_thread() is not threading.main_thread():
+                sys.exit()
+
+        guard = CognitoGuard(POOL, key_policy=KeyPolicy(timeout=600), on_event=on_event)
+        for backend in ("asyncio", "trio"):
+            anyio.run(guard.verify, TOKEN, backend=backend)
+            anyio.run(guard.settle, backend=backend)
     """)
 
     assert seconds < IN_TIME
