@@ -141,7 +141,8 @@ class CognitoGuard:
         check = partial(self._check, app, opaque) if strict else None
         app.user_middleware.append(Middleware(CognitoGuardMiddleware, guard=self, public_paths=paths, check=check))
         if hasattr(app, "openapi"):
-            app.openapi = describe(app, self._verifier.token_url, self.scope_descriptions)
+            fastapi: Any = app
+            fastapi.openapi = describe(fastapi, self._verifier.token_url, self.scope_descriptions)
 
     def describe_scopes(self, descriptions: Mapping[str, str]) -> None:
         """

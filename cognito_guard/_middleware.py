@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
-from typing import Final, Protocol
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, Final, Protocol
 
 from starlette.authentication import AuthCredentials, UnauthenticatedUser
 from starlette.requests import HTTPConnection
@@ -29,7 +29,7 @@ class Guard(Protocol):
         """How refusals are answered."""
         ...
 
-    async def verify(self, token: str) -> Principal:
+    def verify(self, token: str) -> Coroutine[Any, Any, Principal]:
         """Return who *token* speaks for."""
         ...
 

@@ -8,14 +8,17 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import Final
 
-from cognito_guard import CognitoGuard, UserPool
+from cognito_guard import CognitoGuard, KeyPolicy, UserPool
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.local import LocalCognito
 from example_app import api, starlette_api
 from example_app.pool import make_pool
 from example_app.serving import PortError, listen, serve, serving, url_of
 from example_app.welcome import welcome
+
+IMPATIENT: Final = KeyPolicy(max_age=2, stale_for=60, cooldown=1, timeout=1)
 
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
@@ -43,7 +46,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
             local.jwks()  # makes the keys, ahead of the guard, which would not wait for long
             pool = local.user_pool(cognito_url)
             running.enter_context(serving(local, cognito_listener))
-        guard = CognitoGuard(pool)
+        guard = CognitoGuard(pool, key_policy=IMPATIENT if options.impatient else KeyPolicy())
         app = starlette_api.make_api(guard) if options.starlette else api.make_api(guard)
         framework = "Starlette" if options.starlette else "FastAPI"
         serve(app, api_listener, welcome(framework, url_of(api_listener), pool, cognito_url))
@@ -59,6 +62,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=port, default=8000, help="of the API (%(default)s; 0: any free one)")
     parser.add_argument("--cognito-port", type=port, default=9229, help="of the local Cognito (%(default)s)")
     parser.add_argument("--starlette", action="store_true", help="run the API made with plain Starlette")
+    parser.add_argument(
+        "--impatient", action="store_true", help="refresh keys every 2 s, to watch outages and rotations in a minute"
+    )
     return parser.parse_args(arguments)
 
 

@@ -31,6 +31,8 @@ LEVELS = [
     {"_guard", "_resource_servers"},
     {"_cli_app"},
     {"_cli_routes", "_cli_scopes"},
+    {"_cli"},
+    {"__main__"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 
@@ -58,7 +60,17 @@ def test_every_module_of_the_request_path_has_its_level() -> None:
 
 def test_the_stand_in_knows_configuration_and_errors_alone() -> None:
     for path in (PACKAGE / "local").glob("*.py"):
-        assert imports_of(path) <= {"_pool", "errors", "local"}
+        # The console judges tokens as a guard does, through the front door, imported when it is asked.
+        front_door = {"ANY_CLIENT", "CognitoGuard"} if path.stem == "_judge" else set()
+        assert imports_of(path) <= {"_pool", "errors", "local"} | front_door
+
+
+@pytest.mark.parametrize("name", sorted(LEVEL.keys() - {"_cli"}))
+def test_nothing_that_runs_in_production_can_mint_tokens(name: str) -> None:
+    text = (PACKAGE / f"{name}.py").read_text()
+
+    assert "cognito_guard.local" not in text
+    assert "cognito_guard.testing" not in text
 
 
 def test_the_front_door_lists_what_it_opens_to() -> None:
@@ -66,7 +78,7 @@ def test_the_front_door_lists_what_it_opens_to() -> None:
     assert all(hasattr(cognito_guard, name) for name in cognito_guard.__all__)
 
 
-@pytest.mark.parametrize("name", ["errors", "events", "local"])
+@pytest.mark.parametrize("name", ["audit", "errors", "events", "local", "testing"])
 def test_public_modules_list_what_they_define(name: str) -> None:
     module = importlib.import_module(f"cognito_guard.{name}")
     public = {

@@ -19,13 +19,13 @@ from example_app.pool import make_pool
 pytestmark = pytest.mark.anyio
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+APPS = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "guard.install(app)" in block]
 EXCHANGES = re.findall(r"^\$ (curl -i .*)\n(HTTP/1\.1 .*(?:\n.+)*)\n\n(.*)\n```", README, re.MULTILINE)
 
 Call = Callable[..., Awaitable[httpx.Response]]
 
 
-@pytest.mark.parametrize("block", PYTHON)
+@pytest.mark.parametrize("block", APPS)
 async def test_the_examples_guard_what_they_say(block: str, call: Call) -> None:
     names: dict[str, Any] = {"__name__": "readme"}
     exec(compile(block, "README.md", "exec", dont_inherit=True), names)  # noqa: S102

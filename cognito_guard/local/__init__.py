@@ -12,6 +12,7 @@ from cognito_guard.local._pool import LocalPool
 from cognito_guard.local._record import SeenRequest
 from cognito_guard.local._scopes import ResourceServer
 from cognito_guard.local._server import LocalCognito
+from cognito_guard.local._serving import serving
 
 __all__ = [
     "ClientSecret",
@@ -25,4 +26,5 @@ __all__ = [
     "ResourceServer",
     "SeenRequest",
     "SigningKey",
+    "serving",
 ]

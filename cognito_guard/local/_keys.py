@@ -8,9 +8,19 @@ import threading
 from dataclasses import dataclass, field
 from typing import Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from cognito_guard.errors import ConfigurationError
 
 _KID_BYTES: Final = 32  # 44 characters of base64, as Cognito's
 
@@ -43,6 +53,10 @@ class SigningKey:
                 self._private_key = generate_private_key(public_exponent=65537, key_size=2048)
             return self._private_key
 
+    def prepare(self) -> None:
+        """Make the pair, if that has not been done yet."""
+        self.private_key  # noqa: B018 - made by being looked at
+
     def sign(self, message: bytes) -> bytes:
         """Return the RS256 signature of *message* (RFC 7518 section 3.3)."""
         return self.private_key.sign(message, PKCS1v15(), SHA256())
@@ -58,6 +72,31 @@ class SigningKey:
             "n": _base64url_uint(numbers.n),
             "use": "sig",
         }
+
+    def public_pem(self) -> bytes:
+        """Return the public key as PEM (SubjectPublicKeyInfo)."""
+        return self.private_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    def private_pem(self) -> bytes:
+        """Return the private key as PEM (PKCS #8, not encrypted), to be read by `from_pem`."""
+        return self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    @classmethod
+    def from_pem(cls, kid: str, pem: bytes) -> SigningKey:
+        """
+        Return the key of that name and a private RSA key.
+
+        Raises:
+            ConfigurationError: *pem* holds no RSA key that is not encrypted.
+
+        """
+        try:
+            key = load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise ConfigurationError(f"the private key {kid!r} can not be read") from error
+        if not isinstance(key, RSAPrivateKey):
+            raise ConfigurationError(f"the private key {kid!r} is no RSA key")
+        return cls(kid=kid, private_key=key)
 
     def __repr__(self) -> str:
         return f"SigningKey(kid={self.kid!r})"

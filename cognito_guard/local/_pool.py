@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from cognito_guard._pool import ANY_CLIENT, UserPool
@@ -28,6 +28,7 @@ class LocalPool:
         pool_id: Such as `eu-central-1_AbCdEf123`.
         issuer: `iss` of the tokens; by default what Cognito would write for this id (the ORIGINAL form).
         keys: The key pairs to sign with; new ones by default.
+        published: The key pairs whose public halves are published; by default those to sign with.
         clock: Returns the time in seconds since the epoch.
 
     Raises:
@@ -41,19 +42,28 @@ class LocalPool:
         *,
         issuer: str | None = None,
         keys: PoolKeys | None = None,
+        published: Iterable[SigningKey] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         derived = UserPool(pool_id, client_ids=ANY_CLIENT)
         self.pool_id: Final = pool_id
         self.issuer: Final = (
-            derived.issuer if issuer is None else UserPool(pool_id, client_ids=ANY_CLIENT, issuers=[issuer]).issuer
+            derived.issuer
+            if issuer is None
+            # Nothing is ever fetched from it, so it need not be where keys may be fetched from.
+            else UserPool(pool_id, client_ids=ANY_CLIENT, issuers=[issuer], jwks_url=derived.jwks_urls[0]).issuer
         )
         self._issuers: Final = None if self.issuer in derived.issuers else [self.issuer]
-        self._clock: Final = clock
+        self.clock: Final = clock
         self._clients: Final[dict[str, LocalClient]] = {}
         self._resource_servers: Final[dict[str, ResourceServer]] = {}
         self._keys = PoolKeys() if keys is None else keys
-        self._published = _by_kid(self._keys)
+        self._published = _by_kid(self._keys) if published is None else {key.kid: key for key in published}
+
+    @property
+    def has_own_issuer(self) -> bool:
+        """Whether the issuer is another than those that follow from the id."""
+        return self._issuers is not None
 
     @property
     def clients(self) -> tuple[LocalClient, ...]:
@@ -141,7 +151,7 @@ class LocalPool:
             access_token_validity=access_token_validity,
             allowed_flows=allowed_flows,
             allow_client_token_auth=allow_client_token_auth,
-            clock=self._clock,
+            clock=self.clock,
         )
         known = self.scopes_of(client)
         for scope in client.scopes:
@@ -151,6 +161,17 @@ class LocalPool:
             raise ConfigurationError(f"the user pool {self.pool_id} has a client {client.client_id!r} already")
         self._clients[client.client_id] = client
         return client
+
+    def delete_client(self, client_id: str) -> None:
+        """
+        Forget an app client. Its tokens stay good until they expire, as with Cognito.
+
+        Raises:
+            ConfigurationError: The pool has none with that id.
+
+        """
+        if self._clients.pop(client_id, None) is None:
+            raise ConfigurationError(f"the user pool {self.pool_id} has no client {client_id!r}")
 
     def mint(
         self,
@@ -255,7 +276,7 @@ class LocalPool:
         if lifetime is None:
             client = self.find_client(client_id)
             lifetime = client.access_token_validity if client else _DEFAULT_LIFETIME
-        now = int(self._clock())
+        now = int(self.clock())
         return Occasion(issuer=self.issuer, client_id=client_id, issued_at=now, expires_at=now + lifetime)
 
     @property
@@ -267,9 +288,25 @@ class LocalPool:
         """Return the key set that the pool publishes."""
         return {"keys": [key.jwk() for key in self._published.values()]}
 
-    def rotate(self) -> PoolKeys:
-        """Return two new keys that sign from now on, published beside the old ones: tokens in use stay good."""
-        self._keys = PoolKeys()
+    @property
+    def published(self) -> tuple[SigningKey, ...]:
+        """The keys that are published, the latest last."""
+        return tuple(self._published.values())
+
+    def prepare(self) -> None:
+        """Make the keys now, which takes a moment, and not when the first token or key set is asked for."""
+        for key in (self._keys.access, self._keys.identity, *self.published):
+            key.prepare()
+
+    def rotate(self, keys: PoolKeys | None = None) -> PoolKeys:
+        """
+        Return two keys that sign from now on, published beside the old ones: tokens in use stay good.
+
+        Args:
+            keys: The two; new ones by default.
+
+        """
+        self._keys = PoolKeys() if keys is None else keys
         self._published = self._published | _by_kid(self._keys)
         return self._keys
 

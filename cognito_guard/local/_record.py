@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.requests import Request
@@ -23,6 +24,7 @@ class SeenRequest:
         path: Its path, without the query.
         status: The status it was answered with; None while it is not, and for good if the caller left before.
         client_id: The client that proved at the token endpoint who it is.
+        at: When it came in, in seconds since the epoch.
 
     """
 
@@ -30,6 +32,7 @@ class SeenRequest:
     path: str
     status: int | None = None
     client_id: str | None = None
+    at: float = field(default_factory=time.time, compare=False)
 
 
 class Recorder:

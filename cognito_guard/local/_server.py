@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 import anyio
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.datastructures import URL
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.local._client_token import client_token_response
+from cognito_guard.local._console import console_routes
 from cognito_guard.local._faults import Faults, NoAnswer
 from cognito_guard.local._grants import DisputedAnswers
 from cognito_guard.local._pool import LocalPool
@@ -41,6 +43,9 @@ class LocalCognito:
             token endpoint. By default one, with a resource server `orders` (`order.read` and `order.write`) and a
             client that may ask for both.
         disputed: How to answer where it is not known for sure how Cognito does.
+        console: Whether there is a console page at `/`. It shows secrets and hands out tokens to people at this
+            machine, not to pages of other sites that are open in their browsers.
+        on_change: Called when something was changed at the console that is worth saving.
         sleep: Waits a number of seconds, for `faults`.
 
     Attributes:
@@ -58,6 +63,8 @@ class LocalCognito:
         self,
         *pools: LocalPool,
         disputed: DisputedAnswers | None = None,
+        console: bool = True,
+        on_change: Callable[[], object] | None = None,
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
     ) -> None:
         self.pools: Final = pools or (_default_pool(),)
@@ -72,7 +79,7 @@ class LocalCognito:
         self.mint_id: Final = self.pool.mint_id
         self.jwks: Final = self.pool.jwks
         self.user_pool: Final = self.pool.user_pool
-        self._app: Final = Recorder(
+        self._cognito: Final = Recorder(
             Starlette(
                 routes=[
                     Route("/oauth2/token", self._oauth2_token, methods=["POST"]),
@@ -85,6 +92,9 @@ class LocalCognito:
                 ],
             )
         )
+        # Beside it, not within: the console is for no other origin, and what it asks for is no traffic to look at.
+        pages = console_routes(self.pools, self.faults, self._cognito, on_change) if console else ()
+        self._app: Final = Starlette(routes=[*pages, Mount("/", self._cognito)], lifespan=self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -93,7 +103,17 @@ class LocalCognito:
     @property
     def requests(self) -> tuple[SeenRequest, ...]:
         """The last 200 requests, the oldest first."""
-        return self._app.requests
+        return self._cognito.requests
+
+    def prepare(self) -> None:
+        """Make all keys now, which takes a moment. When served, this is done before the first request."""
+        for pool in self.pools:
+            pool.prepare()
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        await anyio.to_thread.run_sync(self.prepare)
+        yield
 
     async def _oauth2_token(self, request: Request) -> Response:
         return await self._issue(request, token_response)

@@ -1,0 +1,156 @@
+"""What survives a restart: pools, clients with their secrets, and private keys, in a JSON file for its owner's eyes."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from cognito_guard.errors import ConfigurationError
+from cognito_guard.local._clients import LocalClient
+from cognito_guard.local._keys import PoolKeys, SigningKey
+from cognito_guard.local._pool import LocalPool
+from cognito_guard.local._setup import ClientSetup, PoolSetup, Setup
+
+_VERSION: Final = 1
+
+
+def save_state(path: Path, pools: Iterable[LocalPool]) -> None:
+    """
+    Write down *pools*, in place of what *path* held. Only its owner may read it (mode 0600).
+
+    Raises:
+        ConfigurationError: It can not be written.
+
+    """
+    content = json.dumps({"version": _VERSION, "pools": [_saved_pool(pool) for pool in pools]}, indent=2) + "\n"
+    # Never half a file, and not for a moment one that others may read.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(content)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigurationError(f"the state can not be written to {path}: {error.strerror}") from error
+
+
+def load_state(path: Path) -> Setup:
+    """
+    Return what `save_state` wrote; nothing if there is no such file.
+
+    Raises:
+        ConfigurationError: It can not be read, or something else wrote it.
+
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        pools = content["pools"] if content["version"] == _VERSION else ()
+        setup = Setup(pools=tuple(_loaded_pool(pool) for pool in pools))
+    except FileNotFoundError:
+        return Setup()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigurationError(f"{path} holds no state of a local Cognito; delete it to start anew") from error
+    if content["version"] != _VERSION:
+        raise ConfigurationError(f"the state in {path} is of another version; delete it to start anew")
+    return setup
+
+
+def merged(wanted: Setup, state: Setup) -> Setup:
+    """
+    Return *wanted* with the keys, client ids and secrets of *state*, beside which all else of *state* stays.
+
+    A client is the same one if its id is, or its name where no id is wanted.
+    """
+    saved = {pool.pool_id: pool for pool in state.pools}
+    pools = [_merged_pool(pool, saved.pop(pool.pool_id, None)) for pool in wanted.pools]
+    return replace(wanted, pools=(*pools, *saved.values()))
+
+
+def _merged_pool(wanted: PoolSetup, saved: PoolSetup | None) -> PoolSetup:
+    if saved is None:
+        return wanted
+    rest = list(saved.clients)
+    clients: list[ClientSetup] = []
+    for client in wanted.clients:
+        same = next((each for each in rest if _is_same(client, each)), None)
+        if same is not None:
+            rest.remove(same)
+            client = replace(  # noqa: PLW2901 - what is wanted, completed
+                client,
+                client_id=same.client_id,
+                secrets=same.secrets if client.secrets is None else client.secrets,
+            )
+        clients.append(client)
+    # Scopes are never taken away: a saved client may have them.
+    identifiers = dict.fromkeys([*wanted.resource_servers, *saved.resource_servers])
+    servers = {
+        name: {**saved.resource_servers.get(name, {}), **wanted.resource_servers.get(name, {})} for name in identifiers
+    }
+    return replace(
+        wanted,
+        resource_servers=servers,
+        clients=(*clients, *rest),
+        keys=saved.keys,
+        published=saved.published,
+    )
+
+
+def _is_same(wanted: ClientSetup, saved: ClientSetup) -> bool:
+    if wanted.client_id is None:
+        return wanted.name == saved.name
+    return wanted.client_id == saved.client_id
+
+
+def _saved_pool(pool: LocalPool) -> dict[str, Any]:
+    keys = {key.kid: key for key in (pool.keys.access, pool.keys.identity, *pool.published)}
+    return {
+        "id": pool.pool_id,
+        "issuer": pool.issuer,
+        "resource_servers": {server.identifier: dict(server.scopes) for server in pool.resource_servers},
+        "clients": [_saved_client(client) for client in pool.clients],
+        "keys": {kid: key.private_pem().decode() for kid, key in keys.items()},
+        "access": pool.keys.access.kid,
+        "identity": pool.keys.identity.kid,
+        "published": [key.kid for key in pool.published],
+    }
+
+
+def _saved_client(client: LocalClient) -> dict[str, Any]:
+    return {
+        "id": client.client_id,
+        "name": client.name,
+        "scopes": client.scopes,
+        "secrets": [secret.value for secret in client.secrets],
+        "access_token_validity": client.access_token_validity,
+        "allowed_flows": client.allowed_flows,
+        "allow_client_token_auth": client.allow_client_token_auth,
+    }
+
+
+def _loaded_pool(saved: dict[str, Any]) -> PoolSetup:
+    keys = {kid: SigningKey.from_pem(kid, pem.encode()) for kid, pem in saved["keys"].items()}
+    return PoolSetup(
+        pool_id=saved["id"],
+        issuer=saved["issuer"],
+        resource_servers=saved["resource_servers"],
+        clients=tuple(_loaded_client(client) for client in saved["clients"]),
+        keys=PoolKeys(keys[saved["access"]], keys[saved["identity"]]),
+        published=tuple(keys[kid] for kid in saved["published"]),
+    )
+
+
+def _loaded_client(saved: dict[str, Any]) -> ClientSetup:
+    return ClientSetup(
+        client_id=saved["id"],
+        name=saved["name"],
+        scopes=tuple(saved["scopes"]),
+        secrets=tuple(saved["secrets"]),
+        access_token_validity=saved["access_token_validity"],
+        allowed_flows=tuple(saved["allowed_flows"]),
+        allow_client_token_auth=saved["allow_client_token_auth"],
+    )

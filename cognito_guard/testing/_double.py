@@ -1,0 +1,65 @@
+"""The double of one user pool: the same issuer and clients, other keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import Any, Final
+
+from cognito_guard import ANY_CLIENT, UserPool
+from cognito_guard.errors import ConfigurationError
+from cognito_guard.local import LocalPool, PoolKeys
+
+_SOME_CLIENT: Final = "1some0client0000000000000a"
+
+
+class Double:
+    """
+    Issues the tokens that a user pool would, as a guard is set up for it.
+
+    Args:
+        pool: As the guard knows it.
+        keys: To sign with.
+        clock: Returns the time in seconds since the epoch.
+
+    Attributes:
+        pool: As given.
+        local: The pool that signs.
+        clock: As given.
+        client_id: A client that the guard accepts.
+
+    """
+
+    def __init__(self, pool: UserPool, keys: PoolKeys, clock: Callable[[], float]) -> None:
+        self.pool: Final = pool
+        self.clock: Final = clock
+        self.local: Final = LocalPool(pool.pool_id, issuer=pool.issuer, keys=keys, clock=clock)
+        accepted = [_SOME_CLIENT] if pool.client_ids is ANY_CLIENT else sorted(pool.client_ids)
+        self.client_id: Final = accepted[0]
+        for client_id in accepted:
+            # A guard takes any string for a client id, Cognito does not. Tokens are to be had for those as well.
+            with suppress(ConfigurationError):
+                self.local.add_client(client_id=client_id, scopes=(), allowed_flows=())
+
+    def accepts(self, client_id: str | None) -> bool:
+        """Return whether the guard accepts tokens of that client; None is `client_id`."""
+        return client_id is None or self.pool.client_ids is ANY_CLIENT or client_id in self.pool.client_ids
+
+    def token(
+        self,
+        *scopes: str,
+        client_id: str | None = None,
+        username: str | None = None,
+        groups: Collection[str] = (),
+        lifetime: int = 60 * 60,
+        **changes: Any,
+    ) -> str:
+        """Return an access token; see `StandIn.token`. *changes* are claims, and `headers` as for `LocalPool.mint`."""
+        options: dict[str, Any] = {"client_id": client_id or self.client_id, "lifetime": lifetime}
+        if self.pool.audience:
+            options["aud"] = min(self.pool.audience)
+        if username is not None:
+            return self.local.mint_user(username, *scopes, groups=groups, **options | changes)
+        if groups:
+            raise ConfigurationError("only users are in groups: give a username as well")
+        return self.local.mint(*scopes, **options | changes)

@@ -1,0 +1,192 @@
+"""Tokens that no guard may let in: each is a good one with one thing wrong."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from cognito_guard.local import PoolKeys, SigningKey
+    from cognito_guard.testing._double import Double
+
+_DAY: Final = 24 * 60 * 60
+_LONGER_THAN_ANY: Final = 8 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HostileToken:
+    """
+    A token that must be refused.
+
+    Attributes:
+        name: What is wrong with it.
+        token: The token itself.
+        status: The HTTP status that answers it.
+        reason: The `reason` of the error that refuses it.
+
+    """
+
+    name: str
+    token: str = field(repr=False)
+    status: int
+    reason: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that carry it."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+class _Recipe(NamedTuple):
+    make: Callable[[Double, PoolKeys], str]
+    reason: str
+
+
+class HostileTokens(Mapping[str, HostileToken]):
+    """
+    Hostile tokens by name, made when they are looked up. `HOSTILE_TOKENS` are the names.
+
+    Args:
+        double: Whose tokens they would be, were they good.
+        foreign: Keys of somebody else.
+
+    """
+
+    def __init__(self, double: Double, foreign: PoolKeys) -> None:
+        self._double: Final = double
+        self._foreign: Final = foreign
+
+    def __getitem__(self, name: str) -> HostileToken:
+        """
+        Return the token of that name.
+
+        Raises:
+            KeyError: There is none; no `wrong_client` either for a guard that accepts any client.
+
+        """
+        if name not in tuple(self):
+            raise KeyError(name)
+        recipe = _RECIPES[name]
+        return HostileToken(name, recipe.make(self._double, self._foreign), 401, recipe.reason)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in _RECIPES if name != "wrong_client" or not self._double.accepts(_STRANGER))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+_STRANGER: Final = "1some0other0client00000000"
+_ELSEWHERE: Final = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Elsewhere"
+
+
+def _with(**changes: Any) -> Callable[[Double, PoolKeys], str]:
+    """Return a recipe for tokens with other claims, or another `headers`, than good ones."""
+    return lambda double, _foreign: double.token(**changes)
+
+
+def _expired(double: Double, _foreign: PoolKeys) -> str:
+    now = double.clock()
+    issued = int(now - 2 * _DAY)
+    return double.token(iat=issued, auth_time=issued, exp=int(now - _DAY))
+
+
+def _not_yet_valid(double: Double, _foreign: PoolKeys) -> str:
+    return double.token(nbf=int(double.clock() + _DAY))
+
+
+def _issuer_lookalike(double: Double, _foreign: PoolKeys) -> str:
+    return double.token(iss=double.pool.issuer + "/")
+
+
+def _id_token(double: Double, _foreign: PoolKeys) -> str:
+    return double.local.mint_id("somebody", client_id=double.client_id)
+
+
+def _signed_by(double: Double, key: SigningKey, header: Mapping[str, Any], **changes: Any) -> str:
+    _, claims, _ = _parts(double.token(**changes))
+    return double.local.sign(claims, headers=header, key=key)
+
+
+def _no_client(double: Double, _foreign: PoolKeys) -> str:
+    _, claims, _ = _parts(double.token())
+    return double.local.sign({name: value for name, value in claims.items() if name != "client_id"})
+
+
+def _foreign_pool(double: Double, foreign: PoolKeys) -> str:
+    return _signed_by(double, foreign.access, {}, iss=_ELSEWHERE)
+
+
+def _foreign_key(double: Double, foreign: PoolKeys) -> str:
+    return _signed_by(double, foreign.access, {"kid": double.local.keys.access.kid})
+
+
+def _unknown_kid(double: Double, foreign: PoolKeys) -> str:
+    return _signed_by(double, foreign.access, {})
+
+
+def _embedded_key(double: Double, foreign: PoolKeys) -> str:
+    return _signed_by(double, foreign.access, {"jwk": foreign.access.jwk(), "jku": f"{_ELSEWHERE}/jwks.json"})
+
+
+def _tampered(double: Double, _foreign: PoolKeys) -> str:
+    token = double.token()
+    header, claims, _ = _parts(token)
+    return ".".join([_segment(header), _segment(claims | {"scope": "all/rights"}), token.split(".")[2]])
+
+
+def _none_algorithm(double: Double, _foreign: PoolKeys) -> str:
+    header, claims, _ = _parts(double.token())
+    return f"{_segment(header | {'alg': 'none'})}.{_segment(claims)}."
+
+
+def _hs256(double: Double, _foreign: PoolKeys) -> str:
+    # The public key as a shared secret: what a verifier that believes `alg` would fall for (RFC 8725 section 2.1).
+    header, claims, _ = _parts(double.token())
+    signed = f"{_segment(header | {'alg': 'HS256'})}.{_segment(claims)}"
+    signature = hmac.digest(double.local.keys.access.public_pem(), signed.encode(), hashlib.sha256)
+    return f"{signed}.{_base64url(signature)}"
+
+
+def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
+    header, claims, signature = (base64.urlsafe_b64decode(part + "==") for part in token.split("."))
+    return json.loads(header), json.loads(claims), signature
+
+
+def _segment(members: Mapping[str, Any]) -> str:
+    return _base64url(json.dumps(members, separators=(",", ":")).encode())
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+_RECIPES: Final[Mapping[str, _Recipe]] = {
+    "malformed": _Recipe(lambda _double, _foreign: "not.a.token", "malformed"),
+    "oversized": _Recipe(_with(padding="x" * _LONGER_THAN_ANY), "oversized"),
+    "none_algorithm": _Recipe(_none_algorithm, "algorithm"),
+    "hs256": _Recipe(_hs256, "algorithm"),
+    "no_kid": _Recipe(_with(headers={"kid": None}), "malformed"),
+    "crit": _Recipe(_with(headers={"crit": ["exp"]}), "critical_header"),
+    "foreign_pool": _Recipe(_foreign_pool, "claim_iss"),
+    "issuer_lookalike": _Recipe(_issuer_lookalike, "claim_iss"),
+    "id_token": _Recipe(_id_token, "claim_token_use"),
+    "wrong_client": _Recipe(_with(client_id=_STRANGER), "claim_client_id"),
+    "no_client": _Recipe(_no_client, "claim_client_id"),
+    "expired": _Recipe(_expired, "expired"),
+    "no_expiry": _Recipe(_with(exp=None), "claim_exp"),
+    "not_yet_valid": _Recipe(_not_yet_valid, "claim_nbf"),
+    "scope_as_list": _Recipe(_with(scope=["all/rights"]), "claim_scope"),
+    "unknown_kid": _Recipe(_unknown_kid, "unknown_key"),
+    "embedded_key": _Recipe(_embedded_key, "unknown_key"),
+    "foreign_key": _Recipe(_foreign_key, "signature"),
+    "tampered": _Recipe(_tampered, "signature"),
+}
+
+HOSTILE_TOKENS: Final = tuple(_RECIPES)
+"""The names of hostile tokens, to parametrize a test with."""

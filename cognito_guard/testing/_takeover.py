@@ -1,0 +1,47 @@
+"""
+Another clock and other keys for a guard that is already made.
+
+The one place that knows what a guard is made of.
+"""
+# ruff: noqa: SLF001 - see above
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from cognito_guard import CognitoGuard, KeyPolicy, UserPool
+from cognito_guard._fetch import Fetch
+from cognito_guard._verifier import Verifier
+
+
+def pools_of(guard: CognitoGuard) -> tuple[UserPool, ...]:
+    """Return the user pools of *guard*."""
+    return tuple(trusted.pool for trusted in guard._verifier._pools)
+
+
+def policy_of(guard: CognitoGuard) -> KeyPolicy:
+    """Return how *guard* keeps keys."""
+    return guard._verifier._pools[0].keys._policy
+
+
+@contextmanager
+def taken_over(guard: CognitoGuard, *, fetch: Fetch, clock: Callable[[], float]) -> Iterator[None]:
+    """Have *guard* judge by these for a block, with all its other options, and forget what it knew until after."""
+    own = guard._verifier
+    other = Verifier(
+        pools_of(guard),
+        leeway=own._leeway,
+        token_cache=own._verdicts._capacity,
+        key_policy=policy_of(guard),
+        reporter=own._reporter,
+        clock=clock,
+        timer=clock,
+        fetch=fetch,
+    )
+    # Not assigned: for everybody else a guard's verifier never changes.
+    vars(guard)["_verifier"] = other
+    try:
+        yield
+    finally:
+        vars(guard)["_verifier"] = own
