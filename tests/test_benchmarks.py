@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,11 @@ TINY = replace(QUICK, rounds=1, tokens=300, starts=1, valid=20)
 @pytest.mark.parametrize(
     "measure", [verifying.measure, requests.measure, routing.measure, importing.measure, memory.measure]
 )
-def test_each_section_has_figures(measure: Callable[[Effort, Progress], Section]) -> None:
+def test_each_section_has_figures(
+    measure: Callable[[Effort, Progress], Section], caplog: pytest.LogCaptureFixture
+) -> None:
+    # A benchmark turns the log down; this turns it up again when the test is over.
+    caplog.set_level(logging.INFO, "cognito_guard")
     section = measure(TINY, Progress("test", io.StringIO()))
 
     assert all(row.value is not None for row in section.rows)

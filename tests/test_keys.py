@@ -980,7 +980,7 @@ def test_the_log_tells_the_story_of_an_outage_in_a_few_lines(
     timer: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "cognito_guard")
     keys = make_keys()
     good = fetch.document
 
