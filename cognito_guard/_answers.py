@@ -56,19 +56,22 @@ class Answers:
         """Return whether *app* answers *error* by itself, with a handler that somebody registered for it."""
         return self._on_error is None and _handler(app, error) is not None
 
-    async def send(self, scope: Scope, receive: Receive, send: Send, *, error: RefusalError, app: object) -> None:
-        """Answer with *error*, as `on_error` or else a handler of *app* wants it said, or else as a JSON object."""
+    async def send(
+        self, scope: Scope, receive: Receive, send: Send, *, error: RefusalError, apps: tuple[object, ...]
+    ) -> None:
+        """Answer with *error*, as `on_error` or a handler of one of *apps* wants it said, or else as a JSON object."""
         if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
             code = _CLOSE_CODES.get(error.status, _UNAUTHORIZED)
             await send({"type": "websocket.close", "code": code, "reason": error.reason})
             return
         conn = Request(scope, receive) if scope["type"] == "http" else WebSocket(scope, receive, send)
-        response = await self._response(conn, error, app)
+        response = await self._response(conn, error, apps)
         await response(scope, receive, send)
         error.__traceback__ = None
 
-    async def _response(self, conn: HTTPConnection, error: RefusalError, app: object) -> Response:
-        handler: Callable[[Any, Any], Any] | None = self._on_error or _handler(app, error)
+    async def _response(self, conn: HTTPConnection, error: RefusalError, apps: tuple[object, ...]) -> Response:
+        handlers = (_handler(app, error) for app in apps)
+        handler: Callable[[Any, Any], Any] | None = self._on_error or next(filter(None, handlers), None)
         if handler is None:
             body = {"error": error.code or error.reason, "error_description": error.description}
             return JSONResponse(body, error.status, error.headers)

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Host, Mount, WebSocketRoute
 
 from cognito_guard._middleware import CognitoGuardMiddleware
 from cognito_guard._requirement import Mark, Public, Requirement, is_wrapped_elsewhere, marks_of
-from cognito_guard._routes import flattened, requirements_of, routes_of
+from cognito_guard._routes import app_of, flattened, requirements_of, routes_of
 
 WEBSOCKET: Final = "WEBSOCKET"
 """Stands for the method where there is none."""
@@ -100,9 +100,9 @@ def _walk(app: Any, prefix: str, checkpoints: tuple[_Checkpoint, ...]) -> Iterat
     for route in flattened(routes):
         original: BaseRoute = getattr(route, "original_route", route)
         if isinstance(original, Host):
-            yield from _walk(original.app, original.host + prefix, checkpoints)
+            yield from _walk(app_of(original), original.host + prefix, checkpoints)
         elif isinstance(original, Mount):
-            yield from _walk(original.app, prefix + route.path, checkpoints)
+            yield from _walk(app_of(original), prefix + route.path, checkpoints)
         else:
             yield from _entries(route, original, prefix + route.path_format, checkpoints)
     for group in getattr(getattr(app, "router", app), "_low_priority_routes", ()):

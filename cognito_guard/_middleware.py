@@ -14,9 +14,12 @@ from cognito_guard._answers import Answers
 from cognito_guard._bearer import bearer_token
 from cognito_guard._principal import Principal
 from cognito_guard._requirement import Public
-from cognito_guard._routes import marks_ahead, requirements_ahead, route_path
-from cognito_guard._visit import Visit, enter, has_entered
+from cognito_guard._routes import chosen_route, marks_ahead, requirements_of, route_path, routes_of
+from cognito_guard._visit import Visit, enter, has_entered, place_of
 from cognito_guard.errors import ConfigurationError, KeysUnavailableError, RefusalError
+
+_UNREADABLE: Final = {400, 422}
+"""What FastAPI answers to bodies that it can not read, before it solves dependencies."""
 
 _log: Final = logging.getLogger("cognito_guard")
 
@@ -85,7 +88,7 @@ class CognitoGuardMiddleware:
         else:
             await self._serve(scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - with what it defines
         guard = self.guard
         app = scope.get("app", self.app)
         principal: Principal | None = None
@@ -93,47 +96,74 @@ class CognitoGuardMiddleware:
         try:
             principal = await guard.verify(bearer_token(scope["headers"]))
         except RefusalError as error:
-            if not self._is_public(app, scope):
+            if not self._is_public(scope):
                 guard.answers.dress(error, None)
-                await guard.answers.send(scope, receive, send, error=error, app=app)
+                await guard.answers.send(scope, receive, send, error=error, apps=(app,))
                 return
             # The scope will keep it, and its traceback the scope: a cycle, for the garbage collector to find.
             reason = error.with_traceback(None)
-        visit = Visit(principal, reason, guard.answers)
+        visit = Visit(principal, reason, guard.answers, place_of(scope))
         # In place, as Starlette's own AuthenticationMiddleware does: middleware further out reads
         # scope["route"] and scope["user"] when the response passes, and would not see a copy's.
         enter(scope, guard, visit)
         scope["user"] = principal or UnauthenticatedUser()
         scope["auth"] = AuthCredentials(list(principal.scopes) if principal else [])
 
+        judge = _judge_of(scope)
+
+        async def receive_judged() -> Message:
+            judge()
+            return await receive()
+
         # No method of the visit, which the scope keeps: servers keep the scope beside their send, likewise a cycle.
         async def send_unless_refused(message: Message) -> None:
+            if message.get("status") in _UNREADABLE and not visit.started:
+                # The body was found wanting before the route was asked, since somebody else had read it already or
+                # what is said here got lost on the way.
+                try:
+                    judge()
+                except RefusalError as error:
+                    visit.refusal = error
             # Frameworks put exceptions into words of their own.
             if visit.refusal is None:
                 visit.started = True
                 await send(message)
 
         try:
-            await self.app(scope, _judging_first(scope, receive), send_unless_refused)
+            await self.app(scope, receive_judged, send_unless_refused)
         except Exception as error:
             if visit.refusal is None:
                 raise
-            await guard.answers.send(scope, receive, send, error=visit.refusal, app=app)
+            await guard.answers.send(scope, receive, send, error=visit.refusal, apps=(scope.get("app"), app))
             if not isinstance(error, RefusalError):
                 raise
         else:
             if visit.refusal is not None:
-                await guard.answers.send(scope, receive, send, error=visit.refusal, app=app)
+                await guard.answers.send(scope, receive, send, error=visit.refusal, apps=(scope.get("app"), app))
 
-    def _is_public(self, app: object, scope: Scope) -> bool:
-        method = scope.get("method", "WEBSOCKET")
-        if (method, route_path(scope)) in self.public_paths:
+    def _is_public(self, scope: Scope) -> bool:
+        # Servers hand on whatever is sent for a method, "WEBSOCKET" too.
+        method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
+        if (method, route_path(scope)) in self.public_paths and (method != "WEBSOCKET" or "method" not in scope):
             return True
-        marks = marks_ahead(app, scope)
+        try:
+            marks = marks_ahead(self._ahead(scope), scope)
+        except Exception:  # noqa: BLE001 - of convertors and route classes of the app's own
+            return False
         if marks is None:
             # A preflight that no route takes is for a CORSMiddleware further in, or ends as a 405.
             return _is_preflight(scope)
         return Public(self.guard) in marks
+
+    def _ahead(self, scope: Scope) -> object:
+        """Return the app whose routes are ahead of this very middleware."""
+        app = scope.get("app")
+        listed = any(
+            entry.cls is CognitoGuardMiddleware and entry.kwargs.get("guard") is self.guard
+            for entry in getattr(app, "user_middleware", ())
+        )
+        # Through middleware of the app's own there is no looking; but where it ends is known if Starlette put it there.
+        return self.app if routes_of(self.app) is not None or not listed else app
 
     async def _run_check(self, check: Callable[[], None], scope: Scope, send: Send) -> None:
         try:
@@ -188,16 +218,16 @@ def _is_preflight(scope: Scope) -> bool:
     return b"origin" in names and b"access-control-request-method" in names
 
 
-def _judging_first(scope: Scope, receive: Receive) -> Receive:
-    """Return *receive*, but what the chosen route requires is judged before anything of the body is handed out."""
-    judged = False
+def _judge_of(scope: Scope) -> Callable[[], None]:
+    """Return what judges all that the route requires which has been chosen, once for each that is."""
+    judged: object = None
 
-    async def receive_judged() -> Message:
+    def judge() -> None:
         nonlocal judged
-        if not judged and "route" in scope and scope["type"] == "http":
-            judged = True
-            for requirement in requirements_ahead(scope):
+        chosen = chosen_route(scope)
+        if chosen is not None and chosen is not judged:
+            for requirement in requirements_of(chosen):
                 requirement.judge(HTTPConnection(scope))
-        return await receive()
+            judged = chosen
 
-    return receive_judged
+    return judge

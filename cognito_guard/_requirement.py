@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import secrets
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -25,7 +26,8 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 _MARK: Final = "__cognito_guard__"
 _WRAPPED: Final = "__cognito_guard_wrapped__"
-_PARAMETER: Final = "cognito_guard_requirement_"
+# Nobody else's to guess: a handler that is called with what was sent as keywords must not take one for a verdict.
+_PARAMETER: Final = f"cognito_guard_{secrets.token_hex(8)}_"
 
 _log: Final = logging.getLogger("cognito_guard")
 
@@ -54,10 +56,15 @@ class Requirement:
     def __call__(self, handler: Callable[P, R], /) -> Callable[P, R]: ...
     @overload
     def __call__(self, /, *, conn: HTTPConnection) -> Awaitable[Principal]: ...
-    def __call__(self, handler: object = None, /, *, conn: HTTPConnection | None = None) -> object:
+    def __call__(
+        self, handler: object = None, /, *, conn: HTTPConnection | None = None, security_scopes: Any = None
+    ) -> object:
         """Return *handler* guarded; or, as a dependency, judge *conn*, at once and not only when awaited."""
         if conn is not None:
-            return _ready(self.judge(conn))
+            principal = self.judge(conn)
+            if security_scopes is not None and security_scopes.scopes:
+                Requirement(self.guard, "all", frozenset(security_scopes.scopes)).judge(conn)
+            return _ready(principal)
         if not callable(handler):
             raise ConfigurationError(
                 f"{self} decorates a handler, such as @guard.require('orders/order.read') or @guard.authenticated "
@@ -67,8 +74,18 @@ class Requirement:
 
     @property
     def __wrapped__(self) -> Callable[..., Awaitable[Principal]]:
-        # How FastAPI learns what the dependency takes, and that it need not run in a thread.
+        # How FastAPI learns that the dependency need not run in a thread.
         return self._as_dependency
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        # How FastAPI learns what the dependency takes: the connection, and the scopes of Security(..., scopes=[...]).
+        security: Any = sys.modules.get("fastapi.security")
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters = [inspect.Parameter("conn", kind, annotation=HTTPConnection)]
+        if security is not None:
+            parameters.append(inspect.Parameter("security_scopes", kind, annotation=security.SecurityScopes))
+        return inspect.Signature(parameters)
 
     async def _as_dependency(self, *, conn: HTTPConnection) -> Principal:
         return self.judge(conn)
@@ -125,9 +142,13 @@ def marks_of(handler: object) -> tuple[Mark, ...]:
     """Return what the decorators on *handler* ask for, the outermost first."""
     while isinstance(handler, functools.partial) and _MARK not in vars(handler):
         handler = handler.func
-    # A class that inherits from a public endpoint is another endpoint, and not public for that.
-    marks: tuple[Mark, ...] = vars(handler).get(_MARK, ()) if inspect.isclass(handler) else getattr(handler, _MARK, ())
-    return marks
+    holder = getattr(handler, "__func__", handler)
+    # An object is marked by itself or by its very class: what inherits from a public endpoint is another endpoint.
+    for place in (holder, type(holder)):
+        marks: tuple[Mark, ...] | None = getattr(place, "__dict__", {}).get(_MARK)
+        if marks is not None:
+            return marks
+    return ()
 
 
 def is_wrapped_elsewhere(handler: object) -> bool:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
+from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
-from starlette.routing import BaseRoute, Host, Match, Mount
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.routing import BaseRoute, Host, Match, Mount, Router
 from starlette.types import Scope
 
 from cognito_guard._requirement import Mark, Requirement, marks_of
+
+# Middleware that hands requests on to its .app, whatever else it does.
+_FAITHFUL: Final = ("starlette.", "fastapi.", "cognito_guard.")
 
 
 def route_path(scope: Scope) -> str:
@@ -25,52 +30,92 @@ def route_path(scope: Scope) -> str:
 
 def marks_ahead(app: object, scope: Scope) -> tuple[Mark, ...] | None:
     """
-    Return the marks of the handler that *app* would give this request to, or None if no route takes it.
+    Return the marks of the handler that *app* would give this request to, or None if it would answer 404 or 405.
 
     Follows mounts, hosts and FastAPI's included routers, in the router's own order. Costs some microseconds for each
     route passed over, so it is for requests without a good token only.
     """
-    routes = routes_of(app)
-    if routes is None:
+    router, root_path = _router_of(app)
+    if router is None:
         return marks_of(app)
-    for route in flattened(routes):
-        match, child_scope = route.matches(scope)
+    if root_path:
+        scope = {**scope, "root_path": root_path}
+    for route in flattened(router.routes):
+        match, child_scope = _matches(route, scope)
         if match is Match.FULL:
-            endpoint = child_scope.get("endpoint")
-            if isinstance(getattr(route, "original_route", route), Mount | Host):
-                return marks_ahead(endpoint, {**scope, **child_scope})
-            return _marks_of_endpoint(endpoint, scope)
-    return None
+            original = getattr(route, "original_route", route)
+            if isinstance(original, Mount | Host):
+                return marks_ahead(app_of(original), {**scope, **child_scope})
+            return _marks_of_endpoint(child_scope.get("endpoint"), scope)
+    # What answers for unknown paths is a handler like another, if it is not Starlette's own.
+    return None if getattr(router.default, "__func__", None) is Router.not_found else marks_of(router.default)
 
 
-def requirements_ahead(scope: Scope) -> Iterator[Requirement]:
+def chosen_route(scope: Scope) -> object:
+    """Return the route that was chosen for an http request; of an included one of FastAPI's, what became of it."""
+    if scope["type"] != "http":
+        return None
+    return scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+
+
+def requirements_of(route: object) -> Iterator[Requirement]:
     """
-    Yield what the FastAPI route that has been chosen for this request depends on, leaving out what is overridden.
+    Yield what a FastAPI *route* depends on, but for what is overridden. Nothing, if it is not FastAPI's.
 
-    FastAPI reads and parses the body before it solves dependencies, and answers broken JSON with a 422 of its own.
+    For who is there before FastAPI solves dependencies: it parses the body first, and answers broken JSON itself.
     """
-    chosen = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
-    provider = getattr(chosen, "dependency_overrides_provider", None)
-    return requirements_of(chosen, getattr(provider, "dependency_overrides", {}))
-
-
-def requirements_of(route: object, overrides: Collection[object] = ()) -> Iterator[Requirement]:
-    """Yield what a FastAPI *route* depends on, but for what is in *overrides*. Nothing, if it is not FastAPI's."""
+    provider = getattr(route, "dependency_overrides_provider", None)
+    overrides = getattr(provider, "dependency_overrides", {})
     pending = [getattr(route, "dependant", None)]
     while pending:
         for dependency in getattr(pending.pop(0), "dependencies", ()):
-            if dependency.call not in overrides:
-                pending.append(dependency)
-                if isinstance(dependency.call, Requirement):
-                    yield dependency.call
+            if dependency.call in overrides:
+                continue
+            pending.append(dependency)
+            if isinstance(dependency.call, Requirement):
+                yield dependency.call
+                # Those of Security(..., scopes=[...]), here or further up.
+                scopes = frozenset([*(dependency.parent_oauth_scopes or ()), *(dependency.own_oauth_scopes or ())])
+                if scopes:
+                    yield Requirement(dependency.call.guard, "all", scopes)
 
 
-def routes_of(app: Any) -> Sequence[BaseRoute] | None:
-    """Return the routes of *app*, found through the middleware around it, or None if it has none to look at."""
-    # Middleware keeps the app it is around in .app, by Starlette's own convention.
-    while app is not None and not hasattr(app, "routes"):
-        app = getattr(app, "app", None)
-    return None if app is None else app.routes
+def routes_of(app: object) -> Sequence[BaseRoute] | None:
+    """Return the routes of *app*, also through middleware of Starlette around it, or None if it has none to look at."""
+    router, _ = _router_of(app)
+    return None if router is None else router.routes
+
+
+def app_of(route: Mount | Host) -> object:
+    """Return the app that a mount or a host leads to, within the middleware that it puts around it."""
+    app: object = getattr(route, "_base_app", route.app)
+    return app
+
+
+def _router_of(app: Any) -> tuple[Router | None, str]:
+    """Return the router at the heart of *app*, and the root path that FastAPI gives requests on the way."""
+    root_path = ""
+    while not isinstance(app, Router):
+        if isinstance(app, Starlette):
+            root_path = getattr(app, "root_path", "") or root_path
+            app = app.router
+        elif isinstance(app, BaseHTTPMiddleware) or type(app).__module__.startswith(_FAITHFUL):
+            app = getattr(app, "app", None)
+        else:
+            # Many an object keeps an app in .app, and hands requests on to quite another.
+            return None, ""
+    return app, root_path
+
+
+def _matches(route: Any, scope: Scope) -> tuple[Match, Scope]:
+    context = getattr(route, "_route_context", None)
+    if context is None or context.starlette_route is not None:
+        matched: tuple[Match, Scope] = route.matches(scope)
+        return matched
+    # As FastAPI asks the routes of included routers: a route class of the app's own may decide in its own way.
+    fastapi = {**scope.get("fastapi", {}), "effective_route_context": context}
+    matched = route.original_route.matches({**scope, "fastapi": fastapi})
+    return matched  # noqa: RET504 - typed so
 
 
 def flattened(routes: Sequence[BaseRoute]) -> Iterator[Any]:

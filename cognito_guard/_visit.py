@@ -24,16 +24,24 @@ class Visit:
     Attributes:
         principal: The caller, or None on a public route.
         anonymous_because: Why there is no caller, where there is none.
+        place: Where the request went when it was let in; see `place_of`.
         started: Whether something has been answered already.
         refusal: What a route refused the request with; from then on nothing the app sends gets out.
 
     """
 
-    __slots__ = ("_answers", "anonymous_because", "principal", "refusal", "started")
+    __slots__ = ("_answers", "anonymous_because", "place", "principal", "refusal", "started")
 
-    def __init__(self, principal: Principal | None, anonymous_because: RefusalError | None, answers: Answers) -> None:
+    def __init__(
+        self,
+        principal: Principal | None,
+        anonymous_because: RefusalError | None,
+        answers: Answers,
+        place: tuple[str | None, str],
+    ) -> None:
         self.principal = principal
         self.anonymous_because = anonymous_because
+        self.place = place
         self.started = False
         self.refusal: RefusalError | None = None
         self._answers = answers
@@ -55,8 +63,15 @@ def enter(scope: Scope, guard: object, visit: Visit) -> None:
 
 
 def has_entered(scope: Scope, guard: object) -> bool:
-    """Return whether *guard* has let this request in already, further out."""
-    return guard in scope.get(_SCOPE_KEY, ())
+    """Return whether *guard* has let this request in already, further out, and to where it is going now."""
+    visit: Visit | None = scope.get(_SCOPE_KEY, {}).get(guard)
+    # An anonymous one was let in to a public route, and not to where a handler or a middleware sends it on to.
+    return visit is not None and (visit.principal is not None or visit.place == place_of(scope))
+
+
+def place_of(scope: Scope) -> tuple[str | None, str]:
+    """Return what a request is for: its method, if it has one, and its path."""
+    return scope.get("method"), scope["path"]
 
 
 def visit_of(conn: HTTPConnection, guard: object) -> Visit:

@@ -57,7 +57,7 @@ def test_its_tests_of_all_routes_pass(pytester: pytest.Pytester) -> None:
 def test_fewer_than_ten_lines_test_200_401_and_403() -> None:
     text = FILES["test_orders"]
 
-    assert len(text.splitlines()) < 10
+    assert len([line for line in text.splitlines() if line]) < 10
     assert all(status in text for status in ("200", "401", "403"))
 
 
