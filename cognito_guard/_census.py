@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Host, Mount, WebSocketRoute
 
 from cognito_guard._middleware import CognitoGuardMiddleware
 from cognito_guard._requirement import Mark, Public, Requirement, is_wrapped_elsewhere, marks_of
-from cognito_guard._routes import app_of, flattened, requirements_of, routes_of
+from cognito_guard._routes import actual_route, app_of, flattened, requirements_of, routes_of
 
 WEBSOCKET: Final = "WEBSOCKET"
 """Stands for the method where there is none."""
@@ -98,23 +98,23 @@ def _walk(app: Any, prefix: str, checkpoints: tuple[_Checkpoint, ...]) -> Iterat
         yield _entry(ANY, prefix or "/", app, marks_of(app), checkpoints, opaque=True)
         return
     for route in flattened(routes):
-        original: BaseRoute = getattr(route, "original_route", route)
-        if isinstance(original, Host):
-            yield from _walk(app_of(original), original.host + prefix, checkpoints)
-        elif isinstance(original, Mount):
-            yield from _walk(app_of(original), prefix + route.path, checkpoints)
+        actual = actual_route(route)
+        if isinstance(actual, Host):
+            yield from _walk(app_of(actual), actual.host + prefix, checkpoints)
+        elif isinstance(actual, Mount):
+            yield from _walk(app_of(actual), prefix + actual.path, checkpoints)
         else:
-            yield from _entries(route, original, prefix + route.path_format, checkpoints)
+            yield from _entries(route, actual, prefix + route.path_format, checkpoints)
     for group in getattr(getattr(app, "router", app), "_low_priority_routes", ()):
         # app.frontend() keeps its files here; FastAPI offers no other way to see them.
         for files in group.routes:
             yield _entry(ANY, prefix + files.path, files.app, tuple(requirements_of(group)), checkpoints, opaque=True)
 
 
-def _entries(route: Any, original: BaseRoute, path: str, checkpoints: tuple[_Checkpoint, ...]) -> Iterator[RouteEntry]:
+def _entries(route: Any, actual: BaseRoute, path: str, checkpoints: tuple[_Checkpoint, ...]) -> Iterator[RouteEntry]:
     endpoint = route.endpoint
     marks = (*requirements_of(route), *marks_of(endpoint))
-    if isinstance(original, WebSocketRoute):
+    if isinstance(actual, WebSocketRoute):
         opaque = _is_opaque(endpoint, WebSocketEndpoint)
         yield _entry(WEBSOCKET, path, endpoint, marks, checkpoints, opaque=opaque)
     elif inspect.isclass(endpoint) and issubclass(endpoint, HTTPEndpoint):

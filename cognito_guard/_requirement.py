@@ -80,12 +80,16 @@ class Requirement:
     @property
     def __signature__(self) -> inspect.Signature:
         # How FastAPI learns what the dependency takes: the connection, and the scopes of Security(..., scopes=[...]).
-        security: Any = sys.modules.get("fastapi.security")
-        kind = inspect.Parameter.KEYWORD_ONLY
-        parameters = [inspect.Parameter("conn", kind, annotation=HTTPConnection)]
-        if security is not None:
-            parameters.append(inspect.Parameter("security_scopes", kind, annotation=security.SecurityScopes))
-        return inspect.Signature(parameters)
+        scopes = getattr(sys.modules.get("fastapi.security"), "SecurityScopes", None)
+        annotations = (
+            {"conn": HTTPConnection} if scopes is None else {"conn": HTTPConnection, "security_scopes": scopes}
+        )
+        return inspect.Signature(
+            [
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+                for name, annotation in annotations.items()
+            ]
+        )
 
     async def _as_dependency(self, *, conn: HTTPConnection) -> Principal:
         return self.judge(conn)

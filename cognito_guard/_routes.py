@@ -43,9 +43,9 @@ def marks_ahead(app: object, scope: Scope) -> tuple[Mark, ...] | None:
     for route in flattened(router.routes):
         match, child_scope = _matches(route, scope)
         if match is Match.FULL:
-            original = getattr(route, "original_route", route)
-            if isinstance(original, Mount | Host):
-                return marks_ahead(app_of(original), {**scope, **child_scope})
+            actual = actual_route(route)
+            if isinstance(actual, Mount | Host):
+                return marks_ahead(app_of(actual), {**scope, **child_scope})
             return _marks_of_endpoint(child_scope.get("endpoint"), scope)
     # What answers for unknown paths is a handler like another, if it is not Starlette's own.
     return None if getattr(router.default, "__func__", None) is Router.not_found else marks_of(router.default)
@@ -84,6 +84,12 @@ def routes_of(app: object) -> Sequence[BaseRoute] | None:
     """Return the routes of *app*, also through middleware of Starlette around it, or None if it has none to look at."""
     router, _ = _router_of(app)
     return None if router is None else router.routes
+
+
+def actual_route(route: Any) -> BaseRoute:
+    """Return what stands behind one of `flattened` routes: FastAPI makes some of those anew that it includes."""
+    remade: BaseRoute | None = getattr(getattr(route, "_route_context", None), "starlette_route", None)
+    return remade or getattr(route, "original_route", route)
 
 
 def app_of(route: Mount | Host) -> object:
