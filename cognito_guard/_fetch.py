@@ -43,6 +43,7 @@ _HEADERS: Final = (
     "User-Agent: cognito-guard",
     "Connection: close",
 )
+_CERTIFI: Final = certifi.where()  # here, since it imports the rest of importlib.resources when it is first asked
 _NEXT_ADDRESS: Final = 0.25
 """Seconds after which the next address of a host is tried beside the last one (RFC 8305 section 5)."""
 
@@ -126,7 +127,7 @@ def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
     if not os.environ.keys() & {"SSL_CERT_FILE", "SSL_CERT_DIR"}:
         # Python on macOS and bare images come without any.
-        context.load_verify_locations(certifi.where())
+        context.load_verify_locations(_CERTIFI)
     return context
 
 

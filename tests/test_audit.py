@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Security, WebSocket
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.middleware import Middleware
@@ -128,6 +128,9 @@ def test_every_kind_of_fastapi_route_is_listed(guard: CognitoGuard, tmp_path: Pa
     @outer.api_route("/both", methods=["GET", "POST"], dependencies=[Depends(guard.authenticated)])
     async def both() -> None: ...
 
+    @outer.get("/security", dependencies=[Security(guard.authenticated, scopes=["a/security"])])
+    async def security() -> None: ...
+
     outer.include_router(router, prefix="/nested", dependencies=[Depends(guard.require("a/nested"))])
     app.include_router(router)
     app.include_router(outer, prefix="/outer")
@@ -148,6 +151,7 @@ def test_every_kind_of_fastapi_route_is_listed(guard: CognitoGuard, tmp_path: Pa
         ("WEBSOCKET", "/router/feed"): "a/router",
         ("GET", "/outer/both"): "any valid token",
         ("POST", "/outer/both"): "any valid token",
+        ("GET", "/outer/security"): "a/security",
         ("GET", "/outer/nested/router/{item}"): "a/nested; a/router; a/decorator; a/parameter",
         ("WEBSOCKET", "/outer/nested/router/feed"): "a/nested; a/router",
         ("GET", "/sub/item"): READ,
