@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -70,7 +71,7 @@ class Answers:
         error.__traceback__ = None
 
     async def _response(self, conn: HTTPConnection, error: RefusalError, apps: tuple[object, ...]) -> Response:
-        handlers = (_handler(app, error) for app in apps)
+        handlers = (_handler(app, error) or _fastapi_handler(app) for app in apps)
         handler: Callable[[Any, Any], Any] | None = self._on_error or next(filter(None, handlers), None)
         if handler is None:
             body = {"error": error.code or error.reason, "error_description": error.description}
@@ -81,6 +82,13 @@ class Answers:
             made = await run_in_threadpool(handler, conn, error)
         response: Response = await made if inspect.isawaitable(made) else made
         return response
+
+
+def _fastapi_handler(app: object) -> Callable[[Any, Any], Any] | None:
+    """Return what *app* registered for FastAPI's HTTPException, a subclass of Starlette's, of which ours is none."""
+    fastapi_exception = getattr(sys.modules.get("fastapi"), "HTTPException", None)
+    handler: Callable[[Any, Any], Any] | None = getattr(app, "exception_handlers", {}).get(fastapi_exception)
+    return handler
 
 
 def _handler(app: object, error: RefusalError) -> Callable[[Any, Any], Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -225,7 +225,7 @@ class CognitoGuard:
         """
         return visit_of(conn, self).principal
 
-    def verify(self, token: str) -> Coroutine[Any, Any, Principal]:
+    async def verify(self, token: str) -> Principal:
         """
         Return who *token* speaks for: for everything that is not HTTP, such as the messages of a queue.
 
@@ -234,7 +234,7 @@ class CognitoGuard:
             KeysUnavailableError: There are no keys to judge it with, and none could be had.
 
         """
-        return self._verifier.verify(token)
+        return await self._verifier.verify(token)
 
     async def prefetch(self) -> None:
         """

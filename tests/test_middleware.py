@@ -11,6 +11,7 @@ import anyio
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
+from fastapi import HTTPException as FastAPIHTTPException
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.endpoints import HTTPEndpoint
@@ -508,7 +509,7 @@ async def test_a_refusal_is_said_in_one_way(guard: CognitoGuard, call: Call, tok
     )
 
 
-@pytest.mark.parametrize("key", [HTTPException, BearerError, RefusalError, "status"])
+@pytest.mark.parametrize("key", [HTTPException, FastAPIHTTPException, BearerError, RefusalError, "status"])
 @pytest.mark.parametrize("kind", ["async", "sync"])
 @pytest.mark.parametrize("framework", [Starlette, FastAPI])
 async def test_an_apps_own_handler_says_it_its_own_way(
