@@ -107,6 +107,8 @@ class CognitoGuard:
 
         The guard becomes the innermost middleware, whatever is added before or after: CORS headers get onto its
         answers as well. The OpenAPI document of a FastAPI app says from now on what each route requires.
+        Middleware of a mounted app that rewrites paths or methods comes after public routes have been looked for: give
+        such an app a guard of its own, behind that middleware.
 
         Args:
             app: A Starlette or FastAPI app that has not served a request yet.
