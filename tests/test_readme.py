@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,15 @@ async def test_the_examples_guard_what_they_say(block: str, call: Call) -> None:
 
     assert (await call(names["app"], "GET", "/health")).status_code == 200
     assert (await call(names["app"], "GET", "/orders")).status_code == 401
+
+
+def test_the_routes_are_listed_as_shown(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(APPS[0])
+    command = [sys.executable, "-m", "cognito_guard", "routes", "main:app"]
+
+    listed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+
+    assert f"$ cognito-guard routes main:app\n{listed.stdout}```" in README
 
 
 @pytest.mark.parametrize("make_api", [api.make_api, starlette_api.make_api])

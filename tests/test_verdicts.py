@@ -27,6 +27,20 @@ pytestmark = pytest.mark.anyio
 
 Call = Callable[..., Awaitable[httpx.Response]]
 MakeGuard = Callable[..., CognitoGuard]
+OwnPool = tuple[LocalPool, CognitoGuard]
+
+
+@pytest.fixture
+def own_pool(make_guard: MakeGuard, clock: Any) -> OwnPool:
+    """A pool whose keys may be rotated and withdrawn, and its guard: the keys of others are shared by all tests."""
+    pool = LocalPool("eu-central-1_AbCdEf123", clock=clock)
+    pool.add_resource_server("orders", {"order.read": "Read orders"})
+    pool.add_client(scopes=["orders/order.read"])
+    guard = make_guard(
+        UserPool(pool.pool_id, client_ids={pool.clients[0].client_id}),
+        fetch=lambda url, timeout: json.dumps(pool.jwks()).encode(),
+    )
+    return pool, guard
 
 
 async def test_a_token_that_was_seen_gives_the_same_principal(guard: CognitoGuard, pool: LocalPool) -> None:
@@ -74,16 +88,8 @@ async def test_a_tampered_copy_of_a_seen_token_is_another_token(guard: CognitoGu
 
 
 @pytest.mark.parametrize("change", ["withdrawn", "replaced"])
-async def test_a_key_that_is_gone_takes_seen_tokens_with_it(
-    make_guard: MakeGuard, clock: Any, timer: Any, change: str
-) -> None:
-    pool = LocalPool("eu-central-1_AbCdEf123", clock=clock)
-    pool.add_resource_server("orders", {"order.read": "Read orders"})
-    pool.add_client(scopes=["orders/order.read"])
-    guard = make_guard(
-        UserPool(pool.pool_id, client_ids={pool.clients[0].client_id}),
-        fetch=lambda url, timeout: json.dumps(pool.jwks()).encode(),
-    )
+async def test_a_key_that_is_gone_takes_seen_tokens_with_it(own_pool: OwnPool, timer: Any, change: str) -> None:
+    pool, guard = own_pool
     token = pool.mint()
     await guard.verify(token)
 
@@ -101,15 +107,9 @@ async def test_a_key_that_is_gone_takes_seen_tokens_with_it(
         await guard.verify(token)
 
 
-async def test_what_a_withdrawn_key_signed_is_not_kept(make_guard: MakeGuard, clock: Any, timer: Any) -> None:
+async def test_what_a_withdrawn_key_signed_is_not_kept(own_pool: OwnPool, timer: Any) -> None:
     """Not even of other keys: who sees to a withdrawal wants nothing left of it, and tokens are verified quickly."""
-    pool = LocalPool("eu-central-1_AbCdEf123", clock=clock)
-    pool.add_resource_server("orders", {"order.read": "Read orders"})
-    pool.add_client(scopes=["orders/order.read"])
-    guard = make_guard(
-        UserPool(pool.pool_id, client_ids={pool.clients[0].client_id}),
-        fetch=lambda url, timeout: json.dumps(pool.jwks()).encode(),
-    )
+    pool, guard = own_pool
     token = pool.mint()
     first = await guard.verify(token)
 
@@ -122,14 +122,8 @@ async def test_what_a_withdrawn_key_signed_is_not_kept(make_guard: MakeGuard, cl
     assert again is not first
 
 
-async def test_a_rotation_leaves_tokens_of_the_old_key_alone(make_guard: MakeGuard, clock: Any, timer: Any) -> None:
-    pool = LocalPool("eu-central-1_AbCdEf123", clock=clock)
-    pool.add_resource_server("orders", {"order.read": "Read orders"})
-    pool.add_client(scopes=["orders/order.read"])
-    guard = make_guard(
-        UserPool(pool.pool_id, client_ids={pool.clients[0].client_id}),
-        fetch=lambda url, timeout: json.dumps(pool.jwks()).encode(),
-    )
+async def test_a_rotation_leaves_tokens_of_the_old_key_alone(own_pool: OwnPool, timer: Any) -> None:
+    pool, guard = own_pool
     token = pool.mint()
     first = await guard.verify(token)
 
