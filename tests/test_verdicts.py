@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from typing import Any
 
 import httpx
@@ -102,6 +103,25 @@ async def test_a_key_that_is_gone_takes_seen_tokens_with_it(own_pool: OwnPool, t
     await guard.verify(token)
     timer.advance(0.001)
     await guard.prefetch()
+
+    with pytest.raises(SignatureError):
+        await guard.verify(token)
+
+
+async def test_a_verdict_that_comes_after_its_key_is_gone_does_not_hold(own_pool: OwnPool, timer: Any) -> None:
+    """A request may be verified with the old key while it is being replaced, and be remembered afterwards."""
+    pool, guard = own_pool
+    token = pool.mint()
+    await guard.verify(token)
+    verdicts = guard._verifier._verdicts  # noqa: SLF001 - no caller can time such a race
+    digest = sha256(token.encode()).digest()
+    late = verdicts.find(digest)
+    assert late is not None
+
+    pool.replace(pool.keys.access.kid)
+    timer.advance(3600)
+    await guard.prefetch()
+    verdicts.remember(digest, late)
 
     with pytest.raises(SignatureError):
         await guard.verify(token)
