@@ -17,9 +17,7 @@ _TEXTS: Final = ("scope", "sub", "username", "jti")
 _NO_GROUPS: Final[frozenset[str]] = frozenset()
 
 
-def principal_of(  # noqa: C901 - a list of conditions, one after the other
-    claims: dict[str, Any], pool: UserPool, now: float, leeway: float
-) -> Principal:
+def principal_of(claims: dict[str, Any], pool: UserPool, now: float, leeway: float) -> Principal:
     """
     Return whom *claims* describe, if they are those of a current access token for a client of *pool*.
 
@@ -38,15 +36,16 @@ def principal_of(  # noqa: C901 - a list of conditions, one after the other
         ClaimError: Any other claim is not as it must be.
 
     """
-    if claims.get("token_use") != "access":
+    get = claims.get
+    if get("token_use") != "access":
         raise ClaimError("token_use")
-    client_id = claims.get("client_id")
+    client_id = get("client_id")
     if type(client_id) is not str or not client_id:
         raise ClaimError("client_id")
     if pool.client_ids is not ANY_CLIENT and client_id not in pool.client_ids:
         raise ClaimError("client_id")
-    expires_at = claims.get("exp")
-    if expires_at is None or not _is_time(expires_at):
+    expires_at: Any = get("exp")
+    if not _is_time(expires_at):
         raise ClaimError("exp")
     if expires_at + leeway <= now:
         raise ExpiredTokenError
@@ -56,18 +55,18 @@ def principal_of(  # noqa: C901 - a list of conditions, one after the other
         raise ClaimError("iat")
     if pool.audience and pool.audience.isdisjoint(_audiences(claims)):
         raise ClaimError("aud")
-    for claim in _TEXTS:
-        if claim in claims and type(claims[claim]) is not str:
-            raise ClaimError(claim)
+    scope, subject, username, token_id = get("scope", ""), get("sub", ""), get("username", ""), get("jti", "")
+    if not (type(scope) is type(subject) is type(username) is type(token_id) is str):
+        raise ClaimError(next(claim for claim in _TEXTS if type(claims.get(claim, "")) is not str))
     draft: Any = Draft()
     draft.client_id = client_id
-    draft.scopes = _scopes(claims.get("scope", ""))
-    draft.subject = claims.get("sub")
-    draft.username = claims.get("username")
+    draft.scopes = _scopes(scope)
+    draft.subject = subject or None
+    draft.username = username or None
     draft.groups = _groups(claims["cognito:groups"]) if "cognito:groups" in claims else _NO_GROUPS
     draft.issuer = claims["iss"]
-    draft.token_id = claims.get("jti")
-    draft.issued_at = claims.get("iat")
+    draft.token_id = token_id or None
+    draft.issued_at = get("iat")
     draft.expires_at = expires_at
     draft.claims = MappingProxyType(claims)
     draft.__class__ = Principal

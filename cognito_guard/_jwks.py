@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, Final, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
 from jwt.algorithms import RSAAlgorithm
 
 MIN_KEY_BITS: Final = 2048
 """RFC 7518 section 3.3."""
 
 _PADDING: Final = PKCS1v15()
-_HASH: Final = SHA256()
+# RFC 8017 section 9.2, note 1: what comes before a SHA-256 digest.
+_DIGEST_INFO: Final = bytes.fromhex("3031300d060960864801650304020105000420")
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})  # RFC 7518 section 6.3.2
 
 
@@ -27,11 +28,12 @@ class NoUsableKeyError(ValueError):
 class Key:
     """One public key of a pool. Two are equal if their material is, whatever they are called."""
 
-    __slots__ = ("_numbers", "_public")
+    __slots__ = ("_length", "_numbers", "_public")
 
     def __init__(self, public: RSAPublicKey) -> None:
         self._public: Final = public
         self._numbers: Final = public.public_numbers()
+        self._length: Final = (public.key_size + 7) // 8
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Key) and self._numbers == other._numbers
@@ -40,12 +42,20 @@ class Key:
         return hash(self._numbers)
 
     def signed(self, signing_input: bytes, signature: bytes) -> bool:
-        """Return whether *signature* over *signing_input* is of this key (RSASSA-PKCS1-v1_5 with SHA-256)."""
+        """
+        Return whether *signature* over *signing_input* is of this key (RSASSA-PKCS1-v1_5 with SHA-256).
+
+        As RFC 8017 section 8.2.2 has it: of the one length, and its whole content equal to what must have been signed,
+        so that nothing in there is parsed.
+        """
+        # As verify() does, without the tenth of its time that goes into looking up what SHA256() stands for.
+        if len(signature) != self._length:
+            return False
         try:
-            self._public.verify(signature, signing_input, _PADDING, _HASH)
+            signed = self._public.recover_data_from_signature(signature, _PADDING, None)
         except InvalidSignature:
             return False
-        return True
+        return signed == _DIGEST_INFO + sha256(signing_input).digest()
 
 
 def parse_jwks(document: bytes) -> dict[str, Key]:

@@ -36,11 +36,14 @@ def encoded(token: str) -> bytes:
         MalformedTokenError: It is not ASCII, not even a string, or longer than `MAX_TOKEN_LENGTH`.
 
     """
-    if not isinstance(token, str) or not token.isascii():
+    if not isinstance(token, str):
         raise MalformedTokenError("malformed")
     if len(token) > MAX_TOKEN_LENGTH:
         raise MalformedTokenError("oversized")
-    return token.encode("ascii")
+    try:
+        return token.encode("ascii")
+    except UnicodeEncodeError:
+        raise MalformedTokenError("malformed") from None
 
 
 def parse(token: bytes) -> tuple[str, dict[str, Any], bytes, bytes]:
@@ -54,11 +57,13 @@ def parse(token: bytes) -> tuple[str, dict[str, Any], bytes, bytes]:
         MalformedTokenError: It is anything else.
 
     """
+    # Not split(): where there are more dots or fewer, one is left in the payload, or the payload is empty.
+    signing_input, _, signature = token.rpartition(b".")
+    header, _, payload = signing_input.partition(b".")
     try:
-        header, payload, signature = token.translate(_STANDARD).split(b".")
-        return _kid(header), _json_object(payload), token[: -len(signature) - 1], _decoded(signature)
+        return _kid(header), _json_object(payload), signing_input, _decoded(signature)
     except (ValueError, IndexError, StopIteration, RecursionError):
-        # Not three segments, an empty one that has no last character, no base64, no JSON, or JSON nested too deep.
+        # A segment that has no last character, no base64, no JSON, or JSON nested too deep.
         raise MalformedTokenError("malformed") from None
 
 
@@ -86,6 +91,7 @@ def _json_object(segment: bytes) -> dict[str, Any]:
 
 
 def _decoded(segment: bytes) -> bytes:
+    segment = segment.translate(_STANDARD)
     remainder = len(segment) & 3
     if segment[-1] not in _CANONICAL[remainder]:
         raise MalformedTokenError("malformed")

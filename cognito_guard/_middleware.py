@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cognito_guard._answers import Answers
-from cognito_guard._bearer import bearer_token
+from cognito_guard._bearer import bearer_token, fault_of
 from cognito_guard._principal import Principal
 from cognito_guard._requirement import Public
 from cognito_guard._routes import chosen_route, marks_ahead, requirements_of, route_path, routes_of
@@ -91,37 +91,37 @@ class CognitoGuardMiddleware:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - with what it defines
         guard = self.guard
         app = scope.get("app", self.app)
+        token: str | None = None
         principal: Principal | None = None
         reason: RefusalError | None = None
         try:
-            principal = await guard.verify(bearer_token(scope["headers"]))
+            token = bearer_token(scope["headers"])
+            principal = await guard.verify(token)
         except RefusalError as error:
-            if not self._is_public(scope):
-                guard.answers.dress(error, None)
-                await guard.answers.send(scope, receive, send, error=error, apps=(app,))
-                return
             # The scope will keep it, and its traceback the scope: a cycle, for the garbage collector to find.
-            reason = error.with_traceback(None)
-        visit = Visit(principal, reason, guard.answers, place_of(scope))
+            reason = (error if token is None else fault_of(token, error)).with_traceback(None)
+            if not self._is_public(scope):
+                guard.answers.dress(reason, None)
+                await guard.answers.send(scope, receive, send, error=reason, apps=(app,))
+                return
+        visit = Visit(principal, reason, guard.answers, None if principal else place_of(scope))
         # In place, as Starlette's own AuthenticationMiddleware does: middleware further out reads
         # scope["route"] and scope["user"] when the response passes, and would not see a copy's.
         enter(scope, guard, visit)
         scope["user"] = principal or UnauthenticatedUser()
         scope["auth"] = AuthCredentials(list(principal.scopes) if principal else [])
 
-        judge = _judge_of(scope)
-
         async def receive_judged() -> Message:
-            judge()
+            _judge(scope, visit)
             return await receive()
 
         # No method of the visit, which the scope keeps: servers keep the scope beside their send, likewise a cycle.
         async def send_unless_refused(message: Message) -> None:
-            if message.get("status") in _UNREADABLE and not visit.started:
+            if not visit.started and message.get("status") in _UNREADABLE:
                 # The body was found wanting before the route was asked, since somebody else had read it already or
                 # what is said here got lost on the way.
                 try:
-                    judge()
+                    _judge(scope, visit)
                 except RefusalError as error:
                     visit.refusal = error
             # Frameworks put exceptions into words of their own.
@@ -218,16 +218,10 @@ def _is_preflight(scope: Scope) -> bool:
     return b"origin" in names and b"access-control-request-method" in names
 
 
-def _judge_of(scope: Scope) -> Callable[[], None]:
-    """Return what judges all that the route requires which has been chosen, once for each that is."""
-    judged: object = None
-
-    def judge() -> None:
-        nonlocal judged
-        chosen = chosen_route(scope)
-        if chosen is not None and chosen is not judged:
-            for requirement in requirements_of(chosen):
-                requirement.judge(HTTPConnection(scope))
-            judged = chosen
-
-    return judge
+def _judge(scope: Scope, visit: Visit) -> None:
+    """Judge all that the route requires which has been chosen, once for each that is."""
+    chosen = chosen_route(scope)
+    if chosen is not None and chosen is not visit.judged:
+        for requirement in requirements_of(chosen):
+            requirement.judge(HTTPConnection(scope))
+        visit.judged = chosen

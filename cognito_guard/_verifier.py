@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 from typing import Final, NamedTuple
 
 from cognito_guard._claims import principal_of
 from cognito_guard._fetch import Fetch, fetch
-from cognito_guard._jws import encoded, parse
+from cognito_guard._jws import parse
 from cognito_guard._keys import KeyPolicy, KeySet, KeyStatus
 from cognito_guard._pool import UserPool
 from cognito_guard._principal import Principal
 from cognito_guard._reporter import Reporter
-from cognito_guard._verdicts import Verdict, Verdicts
+from cognito_guard._verdicts import Verdicts
 from cognito_guard.errors import ClaimError, ConfigurationError, KeysUnavailableError, SignatureError
 
 
@@ -71,41 +70,40 @@ class Verifier:
         ]
         self._by_issuer: Final = _by_issuer(self._pools)
 
-    async def verify(self, token: str) -> Principal:
+    def recall(self, digest: bytes) -> Principal | None:
+        """Return whom the token of that *digest* speaks for, if it was accepted before and nothing has changed."""
+        verdict = self._verdicts.find(digest)
+        if verdict is None:
+            return None
+        principal, kid, key, keys = verdict
+        if keys.get(kid) is not key or self._clock() >= principal.expires_at + self._leeway:
+            return None
+        self._reporter.verified(principal)
+        return principal
+
+    async def judge(self, token: bytes, digest: bytes) -> Principal:
         """
-        Return whom *token* speaks for.
+        Return whom *token* speaks for, and remember it by its *digest*.
 
         Raises:
             InvalidTokenError: It is not to be accepted.
             KeysUnavailableError: There are no keys to judge it with.
 
         """
-        presented = encoded(token)
-        digest = sha256(presented).digest()
-        verdict = self._verdicts.find(digest)
-        if verdict is not None and self._still_holds(verdict):
-            principal = verdict[0]
-        else:
-            kid, claims, signing_input, signature = parse(presented)
-            issuer = claims.get("iss")
-            trusted = self._by_issuer.get(issuer) if type(issuer) is str else None
-            if trusted is None:
-                raise ClaimError("iss")
-            # Before any key is looked for: a token that could not be good anyway never causes a request.
-            principal = principal_of(claims, trusted.pool, self._clock(), self._leeway)
-            key = trusted.keys.get(kid) or await trusted.keys.find(kid)
-            if not key.signed(signing_input, signature):
-                raise SignatureError("signature")
-            self._verdicts.remember(digest, (principal, kid, key, len(presented)))
+        kid, claims, signing_input, signature = parse(token)
+        issuer = claims.get("iss")
+        trusted = self._by_issuer.get(issuer) if type(issuer) is str else None
+        if trusted is None:
+            raise ClaimError("iss")
+        pool, keys = trusted
+        # Before any key is looked for: a token that could not be good anyway never causes a request.
+        principal = principal_of(claims, pool, self._clock(), self._leeway)
+        key = keys.get(kid) or await keys.find(kid)
+        if not key.signed(signing_input, signature):
+            raise SignatureError("signature")
+        self._verdicts.remember(digest, (principal, kid, key, keys), len(token))
         self._reporter.verified(principal)
         return principal
-
-    def _still_holds(self, verdict: Verdict) -> bool:
-        principal, kid, key, _ = verdict
-        return (
-            self._by_issuer[principal.issuer].keys.get(kid) is key
-            and self._clock() < principal.expires_at + self._leeway
-        )
 
     @property
     def token_url(self) -> str | None:

@@ -24,24 +24,26 @@ class Visit:
     Attributes:
         principal: The caller, or None on a public route.
         anonymous_because: Why there is no caller, where there is none.
-        place: Where the request went when it was let in; see `place_of`.
+        place: Where the request went when it was let in without a caller; see `place_of`.
+        judged: The route whose requirements have been judged ahead of its own look at them.
         started: Whether something has been answered already.
         refusal: What a route refused the request with; from then on nothing the app sends gets out.
 
     """
 
-    __slots__ = ("_answers", "anonymous_because", "place", "principal", "refusal", "started")
+    __slots__ = ("_answers", "anonymous_because", "judged", "place", "principal", "refusal", "started")
 
     def __init__(
         self,
         principal: Principal | None,
         anonymous_because: RefusalError | None,
         answers: Answers,
-        place: tuple[str | None, str],
+        place: tuple[str | None, str] | None,
     ) -> None:
         self.principal = principal
         self.anonymous_because = anonymous_because
         self.place = place
+        self.judged: object = None
         self.started = False
         self.refusal: RefusalError | None = None
         self._answers = answers
@@ -59,12 +61,13 @@ class Visit:
 
 def enter(scope: Scope, guard: object, visit: Visit) -> None:
     """Note in *scope* that *guard* has let *visit* in. A guard within another's app leaves the other's note be."""
-    scope[_SCOPE_KEY] = {**scope.get(_SCOPE_KEY, {}), guard: visit}
+    others = scope.get(_SCOPE_KEY)
+    scope[_SCOPE_KEY] = {guard: visit} if others is None else {**others, guard: visit}
 
 
 def has_entered(scope: Scope, guard: object) -> bool:
     """Return whether *guard* has let this request in already, further out, and to where it is going now."""
-    visit: Visit | None = scope.get(_SCOPE_KEY, {}).get(guard)
+    visit: Visit | None = scope[_SCOPE_KEY].get(guard) if _SCOPE_KEY in scope else None
     # An anonymous one was let in to a public route, and not to where a handler or a middleware sends it on to.
     return visit is not None and (visit.principal is not None or visit.place == place_of(scope))
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import Mapping
+from hashlib import sha1, sha256
 from types import MappingProxyType
 from typing import Any
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -171,7 +176,113 @@ def test_keys_are_equal_if_their_material_is(good: Mapping[str, str], other: Map
     assert first != good
 
 
-@pytest.mark.parametrize("bits", [2048, 3072])
+# What a SHA-256 signature holds (RFC 8017 section 9.2): 00 01, padding, 00, and this before the digest.
+DIGEST_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
+DIGEST = sha256(b"message").digest()
+
+
+def encoded_message(
+    content: bytes, *, head: bytes = b"\x00\x01", padding: bytes | None = None, tail: bytes = b""
+) -> bytes:
+    rest = b"\x00" + content + tail
+    return head + (b"\xff" * (256 - len(head) - len(rest)) if padding is None else padding) + rest
+
+
+def raw_signature(key: SigningKey, message: bytes) -> bytes:
+    """What the private key makes of any number: the signature of a message that nobody padded."""
+    numbers = key.private_key.private_numbers()
+    return pow(int.from_bytes(message), numbers.d, numbers.public_numbers.n).to_bytes(256)
+
+
+def is_accepted_by_cryptography(key: SigningKey, signature: bytes) -> bool:
+    try:
+        key.private_key.public_key().verify(signature, b"message", PKCS1v15(), SHA256())
+    except InvalidSignature:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(encoded_message(DIGEST_INFO + DIGEST, padding=b"\xff" * 8, tail=bytes(194)), id="garbage-behind"),
+        pytest.param(encoded_message(DIGEST_INFO + DIGEST, tail=b"\x00"), id="one-byte-behind"),
+        pytest.param(encoded_message(DIGEST_INFO + DIGEST, padding=b"\xff" * 201 + b"\xfe"), id="padding-ends-wrong"),
+        pytest.param(encoded_message(DIGEST_INFO + DIGEST, padding=b"\x00" * 202), id="no-padding"),
+        pytest.param(encoded_message(DIGEST_INFO + DIGEST, head=b"\x00\x02"), id="padded-for-encryption"),
+        pytest.param(encoded_message(DIGEST_INFO + DIGEST, head=b"\x00\x00"), id="block-type-0"),
+        pytest.param(encoded_message(DIGEST), id="digest-alone"),
+        pytest.param(encoded_message(DIGEST_INFO + DIGEST[:-1]), id="digest-cut-short"),
+        pytest.param(encoded_message(DIGEST_INFO), id="no-digest"),
+        pytest.param(encoded_message(b""), id="nothing"),
+        pytest.param(
+            encoded_message(bytes.fromhex("302f300b0609608648016503040201") + b"\x04\x20" + DIGEST), id="no-parameters"
+        ),
+        pytest.param(
+            encoded_message(bytes.fromhex("308131300d060960864801650304020105000420") + DIGEST),
+            id="length-in-long-form",
+        ),
+        pytest.param(
+            encoded_message(bytes.fromhex("3031300d060960864801650304020205000420") + DIGEST), id="another-algorithm"
+        ),
+        pytest.param(
+            encoded_message(bytes.fromhex("3021300906052b0e03021a05000414") + sha1(b"message").digest()),  # noqa: S324 - refused
+            id="SHA-1",
+        ),
+    ],
+)
+def test_a_signature_holds_exactly_what_must_have_been_signed(pool_keys: PoolKeys, message: bytes) -> None:
+    """All made with the right key, and each has fooled somebody who looked into what was signed."""
+    key = usable_keys({"keys": [pool_keys.access.jwk()]})[pool_keys.access.kid]
+    signature = raw_signature(pool_keys.access, message)
+
+    assert len(message) == 256
+    assert not key.signed(b"message", signature)
+    assert not is_accepted_by_cryptography(pool_keys.access, signature)
+
+
+def test_the_content_that_must_have_been_signed_is_that_of_a_signature(pool_keys: PoolKeys) -> None:
+    """Otherwise the forgeries above would be refused for another reason."""
+    signature = raw_signature(pool_keys.access, encoded_message(DIGEST_INFO + DIGEST))
+
+    assert signature == pool_keys.access.sign(b"message")
+
+
+def test_a_signature_is_as_long_as_its_key(pool_keys: PoolKeys) -> None:
+    """A zero in front changes no number: without a look at the length, one token could be spelled in several ways."""
+    key = usable_keys({"keys": [pool_keys.access.jwk()]})[pool_keys.access.kid]
+    messages = (str(number).encode() for number in itertools.count())
+    message, signature = next(
+        (message, signature)
+        for message, signature in ((message, pool_keys.access.sign(message)) for message in messages)
+        if signature[0] == 0
+    )
+
+    assert key.signed(message, signature)
+    assert not key.signed(message, signature[1:])
+    assert not key.signed(message, b"\x00" + signature)
+
+
+def test_a_signature_is_a_number_below_the_modulus(pool_keys: PoolKeys) -> None:
+    key = usable_keys({"keys": [pool_keys.access.jwk()]})[pool_keys.access.kid]
+    modulus_of_key = pool_keys.access.private_key.public_key().public_numbers().n
+    messages = (str(number).encode() for number in itertools.count())
+    signed = ((message, int.from_bytes(pool_keys.access.sign(message))) for message in messages)
+    message, number = next((message, number) for message, number in signed if number + modulus_of_key < 1 << 2048)
+
+    assert key.signed(message, number.to_bytes(256))
+    assert not key.signed(message, (number + modulus_of_key).to_bytes(256))
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(signature=st.binary(min_size=250, max_size=260) | st.binary(max_size=8))
+def test_any_bytes_are_judged(pool_keys: PoolKeys, signature: bytes) -> None:
+    key = usable_keys({"keys": [pool_keys.access.jwk()]})[pool_keys.access.kid]
+
+    assert not key.signed(b"message", signature)
+
+
+@pytest.mark.parametrize("bits", [2048, 2050, 3072])
 def test_real_keys_of_other_sizes_verify(bits: int) -> None:
     signer = SigningKey(kid="a", private_key=generate_private_key(public_exponent=65537, key_size=bits))
 

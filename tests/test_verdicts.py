@@ -121,7 +121,7 @@ async def test_a_verdict_that_comes_after_its_key_is_gone_does_not_hold(own_pool
     pool.replace(pool.keys.access.kid)
     timer.advance(3600)
     await guard.prefetch()
-    verdicts.remember(digest, late)
+    verdicts.remember(digest, late, len(token))
 
     with pytest.raises(SignatureError):
         await guard.verify(token)
@@ -230,55 +230,55 @@ def test_a_capacity_is_a_number_of_tokens(make_guard: MakeGuard, capacity: Any) 
         make_guard(token_cache=capacity)
 
 
-def verdict(length: int = 900) -> Any:
-    return (object(), "kid", object(), length)
+def verdict() -> Any:
+    return (object(), "kid", object(), object())
 
 
 def test_the_oldest_goes_when_there_are_too_many() -> None:
     verdicts = Verdicts(3)
     kept = [verdict() for _ in range(4)]
     for number, each in enumerate(kept):
-        verdicts.remember(bytes([number]), each)
+        verdicts.remember(bytes([number]), each, 900)
 
     assert [verdicts.find(bytes([number])) for number in range(4)] == [None, *kept[1:]]
 
 
 def test_long_tokens_take_the_room_of_several() -> None:
     verdicts = Verdicts(4)
-    long, longer = verdict(2 * 1024), verdict(2 * 1024 + 1)
-    verdicts.remember(b"1", long)
-    verdicts.remember(b"2", long)
-    assert verdicts.find(b"1") is long
+    first, second = verdict(), verdict()
+    verdicts.remember(b"1", first, 2 * 1024 - 1)
+    verdicts.remember(b"2", second, 3 * 1024)
+    assert verdicts.find(b"1") is first
 
-    verdicts.remember(b"3", longer)
-    assert [verdicts.find(each) for each in (b"1", b"2", b"3")] == [None, None, longer]
+    verdicts.remember(b"3", verdict(), 2 * 1024)
+    assert [verdicts.find(each) for each in (b"1", b"2")] == [None, None]
+    assert verdicts.find(b"3") is not None
 
-    verdicts.remember(b"4", verdict(8 * 1024))
+    verdicts.remember(b"4", verdict(), 8 * 1024)
     assert [verdicts.find(each) for each in (b"3", b"4")] == [None, None]
 
 
-def test_a_verdict_that_is_renewed_takes_no_more_room() -> None:
+def test_a_verdict_is_replaced_by_a_later_one_on_the_same_token() -> None:
     verdicts = Verdicts(2)
-    for _ in range(10):
-        verdicts.remember(b"1", verdict(1024))
-    verdicts.remember(b"2", verdict(1024))
+    later = verdict()
+    verdicts.remember(b"1", verdict(), 900)
+    verdicts.remember(b"1", later, 900)
 
-    assert verdicts.find(b"1") is not None
-    assert verdicts.find(b"2") is not None
+    assert verdicts.find(b"1") is later
 
 
 def test_nothing_is_remembered_by_nobody() -> None:
     verdicts = Verdicts(0)
-    verdicts.remember(b"1", verdict(1))
+    verdicts.remember(b"1", verdict(), 1)
 
     assert verdicts.find(b"1") is None
 
 
 def test_all_is_forgotten_together() -> None:
     verdicts = Verdicts(2)
-    verdicts.remember(b"1", verdict(2048))
+    verdicts.remember(b"1", verdict(), 2048)
     verdicts.forget()
-    verdicts.remember(b"2", verdict(2048))
+    verdicts.remember(b"2", verdict(), 2048)
 
     assert verdicts.find(b"1") is None
     assert verdicts.find(b"2") is not None
@@ -289,7 +289,7 @@ def test_threads_may_share_it() -> None:
 
     def work(seed: int) -> None:
         for number in range(2000):
-            verdicts.remember(bytes([seed, number % 97]), verdict())
+            verdicts.remember(bytes([seed, number % 97]), verdict(), 900)
             verdicts.find(bytes([(seed + 1) % 4, number % 89]))
             if number % 500 == 0:
                 verdicts.forget()
