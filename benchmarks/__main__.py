@@ -1,7 +1,8 @@
 """
 What the guard costs: `python -m benchmarks` measures everything, which takes some minutes.
 
-Prints the figures; a complete run also writes `RESULTS.md` and `results.svg` beside this file.
+Prints the figures; a complete run also writes `RESULTS.md` and `results.svg` beside this file, and a summary into the
+README.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from typing import Final
 
 from benchmarks import importing, memory, peers, requests, routing, serving, verifying
 from benchmarks.chart import svg
+from benchmarks.environment import ROOT
 from benchmarks.progress import Progress
-from benchmarks.report import markdown, plain
+from benchmarks.report import markdown, plain, summary
 from benchmarks.row import FULL, QUICK, Effort, Section
+
+FIRST: Final = "<!-- figures, written by benchmarks -->"
+LAST: Final = "<!-- end of figures -->"
 
 SECTIONS: Final[dict[str, Callable[[Effort, Progress], Section]]] = {
     "verify": verifying.measure,
@@ -53,6 +58,23 @@ def main(arguments: list[str]) -> None:
         (folder / "RESULTS.md").write_text(markdown(sections, command), encoding="utf-8")
         (folder / "results.svg").write_text(svg(sections), encoding="utf-8")
         print(f"written to {folder}", file=sys.stderr)
+    if complete:
+        show(ROOT / "README.md", summary(sections))
+
+
+def show(page: Path, figures: str) -> None:
+    """
+    Put *figures* between the two marks that *page* has for them.
+
+    Raises:
+        ValueError: It has none.
+
+    """
+    before, first, rest = page.read_text(encoding="utf-8").partition(FIRST)
+    _, last, after = rest.partition(LAST)
+    if not last:
+        raise ValueError(f"{page} has no place for figures")
+    page.write_text(f"{before}{first}\n{figures}\n{last}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import escape
 
-from benchmarks.report import figure
+from benchmarks.report import figure, origin
 from benchmarks.row import Section
 
 _WIDTH: Final = 800
@@ -16,6 +17,9 @@ _RIGHT: Final = 70
 _BAR: Final = 16
 _STEP: Final = 26
 _HEAD: Final = 64
+_FOOT: Final = 44
+_LETTERS: Final = 120
+"""What fits into a line of the foot."""
 
 _STYLE: Final = """
   text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328 }
@@ -56,7 +60,7 @@ def svg(sections: Sequence[Section]) -> str:
     """Return a picture of what one token costs, here and elsewhere, and of what is left of a server's rate."""
     by_name = {section.name: section for section in sections}
     panels = [panel for panel in (_tokens(by_name), _servers(by_name)) if panel.bars]
-    height = sum(_HEAD + _STEP * len(panel.bars) + 12 for panel in panels)
+    height = sum(_HEAD + _STEP * len(panel.bars) + 12 for panel in panels) + _FOOT
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}">',
         "<title>What the guard costs, compared</title>",
@@ -66,6 +70,10 @@ def svg(sections: Sequence[Section]) -> str:
     for panel in panels:
         parts.extend(_drawn(panel, top))
         top += _HEAD + _STEP * len(panel.bars) + 12
+    parts.extend(
+        f'<text class="about" x="8" y="{top + 16 + 16 * number}">{escape(line)}</text>'
+        for number, line in enumerate(textwrap.wrap(origin(), _LETTERS))
+    )
     return "\n".join([*parts, "</svg>", ""])
 
 

@@ -17,6 +17,21 @@ from benchmarks.row import Row, Section
 _PACKAGES: Final = ("cognito-guard", "cryptography", "pyjwt", "starlette", "fastapi", "uvicorn")
 
 
+def origin() -> str:
+    """Return on what machine, with which versions and when this is measured."""
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    machine = f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
+    return f"{machine}; {python}, {versions}; {dt.datetime.now(dt.UTC):%Y-%m-%d}"
+
+
+def summary(sections: Sequence[Section]) -> str:
+    """Return a short table: what there is a goal for, and where the figures come from."""
+    rows = [(section, row) for section in sections for row in section.rows if row.reached is not None]
+    lines = [f"| {section.title}: {row.what} | {_measured(row)} | {_goal(row)} |" for section, row in rows]
+    return "\n".join(["| | measured | goal |", "| --- | ---: | ---: |", *lines, "", f"{origin()}."])
+
+
 def markdown(sections: Sequence[Section], command: str) -> str:
     """Return a page with a table for each section, and where the figures come from."""
     return "\n".join([*_head(command), *(line for section in sections for line in _section(section))])
@@ -33,12 +48,7 @@ def plain(section: Section) -> str:
 def _head(command: str) -> Iterator[str]:
     yield "# What the guard costs"
     yield ""
-    yield f"Measured by `{command}`, {dt.datetime.now(dt.UTC):%Y-%m-%d}."
-    yield ""
-    yield f"- Machine: {_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
-    yield f"- Python: {platform.python_implementation()} {platform.python_version()}"
-    yield f"- Packages: {', '.join(f'{name} {metadata.version(name)}' for name in _PACKAGES)}"
-    yield f"- Load: {_wrk()}"
+    yield f"Measured by `{command}`: {origin()}. Load comes from {_wrk()}."
     yield ""
     yield "Everything that is compared takes turns, a few milliseconds each. Times are processor time, as medians of"
     yield "all rounds; ratios are medians of the ratios within each round. They say more than the times, which are this"
@@ -59,20 +69,27 @@ def _section(section: Section) -> Iterator[str]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    goal = ""
-    if row.at_most is not None:
-        goal = f"<= {row.at_most:g}"
-    elif row.at_least is not None:
-        goal = f">= {row.at_least:g}"
     verdict = {None: "", True: "reached", False: "NOT reached"}[row.reached]
     return (
         row.what,
         "-" if row.value is None else f"{figure(row.value)} {row.unit}",
         "" if row.ratio is None else f"{figure(row.ratio)} x",
         row.baseline,
-        goal,
+        _goal(row),
         "; ".join(filter(None, (verdict, row.note))),
     )
+
+
+def _measured(row: Row) -> str:
+    if row.ratio is None:
+        return "-" if row.value is None else f"{figure(row.value)} {row.unit}"
+    return f"{figure(row.ratio)} x {row.baseline}"
+
+
+def _goal(row: Row) -> str:
+    if row.at_most is not None:
+        return f"<= {row.at_most:g}"
+    return "" if row.at_least is None else f">= {row.at_least:g}"
 
 
 def figure(value: float) -> str:

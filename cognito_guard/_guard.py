@@ -49,7 +49,7 @@ class CognitoGuard:
         leeway: Seconds by which clocks may differ, for `exp` and `nbf`.
         key_policy: How keys are fetched and kept.
         token_cache: How many verified tokens are remembered, by digest, so that their signature is not checked again;
-            tokens over 1 KiB count for more than one. Expiry, key and scopes are judged each time. 0 remembers none.
+            one of 2 KiB or more counts once for each KiB. Expiry, key and scopes are judged each time. 0: none.
         realm: Named in challenges (RFC 9110 section 11.5), if given.
         on_event: Called with each `cognito_guard.events` object. Must not block.
         on_error: `on_error(conn, error)` returns the response to a refused request, or an awaitable of it. Without it

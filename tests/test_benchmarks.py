@@ -7,13 +7,16 @@ import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from benchmarks import importing, memory, requests, routing, verifying
+from benchmarks.__main__ import FIRST, LAST, show
 from benchmarks.chart import svg
+from benchmarks.environment import ROOT
 from benchmarks.progress import Progress
-from benchmarks.report import markdown, plain
+from benchmarks.report import markdown, origin, plain, summary
 from benchmarks.row import QUICK, Effort, Row, Section
 
 TINY = replace(QUICK, rounds=1, tokens=300, starts=1, valid=20)
@@ -55,7 +58,36 @@ def test_the_chart_is_one_picture_of_what_was_measured() -> None:
 
     drawing = ET.fromstring(svg([section]))  # noqa: S314 - made right here
 
-    assert [text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text")][2:] == [
-        "joserfc",
-        "2.50 x",
-    ]
+    texts = [text.text or "" for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[2:4] == ["joserfc", "2.50 x"]
+    assert " ".join(texts[4:]) == origin()
+
+
+def test_a_page_shows_what_there_is_a_goal_for(tmp_path: Path) -> None:
+    rows = (Row(what="sold", value=9.0, ratio=1.2, baseline="bread", at_most=1.5), Row(what="no goal", value=1.0))
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{FIRST}\nold figures\n{LAST}\nafter\n")
+
+    for _ in range(2):
+        show(page, summary([Section(name="tea", title="Tea", about="", rows=rows)]))
+
+    assert page.read_text() == (
+        f"before\n{FIRST}\n| | measured | goal |\n| --- | ---: | ---: |\n| Tea: sold | 1.20 x bread | <= 1.5 |\n\n"
+        f"{origin()}.\n{LAST}\nafter\n"
+    )
+
+
+def test_a_page_without_a_place_for_figures_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{FIRST} only\n")
+
+    with pytest.raises(ValueError, match="no place"):
+        show(page, "figures")
+
+    assert page.read_text() == f"{FIRST} only\n"
+
+
+def test_the_readme_has_a_place_for_figures() -> None:
+    readme = (ROOT / "README.md").read_text()
+
+    assert readme.index(FIRST) < readme.index(LAST)
