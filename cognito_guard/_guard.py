@@ -15,7 +15,6 @@ from starlette.requests import HTTPConnection
 from cognito_guard._answers import Answers, OnError
 from cognito_guard._bearer import check_scope
 from cognito_guard._fetch import Fetch, fetch
-from cognito_guard._jws import encoded
 from cognito_guard._keys import KeyPolicy, KeyStatus
 from cognito_guard._middleware import CognitoGuardMiddleware, check_public_paths
 from cognito_guard._openapi import describe
@@ -26,7 +25,7 @@ from cognito_guard._requirement import Requirement, mark_public
 from cognito_guard._verifier import Verifier
 from cognito_guard._visit import visit_of
 from cognito_guard.audit import findings
-from cognito_guard.errors import ConfigurationError
+from cognito_guard.errors import ConfigurationError, MalformedTokenError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -238,7 +237,11 @@ class CognitoGuard:
             KeysUnavailableError: There are no keys to judge it with, and none could be had.
 
         """
-        presented = encoded(token)
+        try:
+            presented = token.encode("ascii")
+        except (AttributeError, UnicodeEncodeError):
+            # No string at all, or one that no token is.
+            raise MalformedTokenError("malformed") from None
         digest = sha256(presented).digest()
         return self._verifier.recall(digest) or await self._verifier.judge(presented, digest)
 

@@ -28,24 +28,6 @@ _CANONICAL: Final = (bytes(range(128)), b"", b"AQgw", b"AEIMQUYcgkosw048")
 _scan_json: Final[Callable[[str, int], tuple[Any, int]]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
-def encoded(token: str) -> bytes:
-    """
-    Return *token* as bytes.
-
-    Raises:
-        MalformedTokenError: It is not ASCII, not even a string, or longer than `MAX_TOKEN_LENGTH`.
-
-    """
-    if not isinstance(token, str):
-        raise MalformedTokenError("malformed")
-    if len(token) > MAX_TOKEN_LENGTH:
-        raise MalformedTokenError("oversized")
-    try:
-        return token.encode("ascii")
-    except UnicodeEncodeError:
-        raise MalformedTokenError("malformed") from None
-
-
 def parse(token: bytes) -> tuple[str, dict[str, Any], bytes, bytes]:
     """
     Return the parts of *token*, none of them to be believed: `kid`, claims, signing input and signature.
@@ -54,9 +36,11 @@ def parse(token: bytes) -> tuple[str, dict[str, Any], bytes, bytes]:
     source of keys (`jwk`, `jku`, `x5c`, `x5u`) mean nothing here, nor does `typ`.
 
     Raises:
-        MalformedTokenError: It is anything else.
+        MalformedTokenError: It is anything else, or longer than `MAX_TOKEN_LENGTH`.
 
     """
+    if len(token) > MAX_TOKEN_LENGTH:
+        raise MalformedTokenError("oversized")
     # Not split(): where there are more dots or fewer, one is left in the payload, or the payload is empty.
     signing_input, _, signature = token.rpartition(b".")
     header, _, payload = signing_input.partition(b".")

@@ -117,7 +117,7 @@ class CognitoGuardMiddleware:
 
         # No method of the visit, which the scope keeps: servers keep the scope beside their send, likewise a cycle.
         async def send_unless_refused(message: Message) -> None:
-            if not visit.started and message.get("status") in _UNREADABLE:
+            if message.get("status") in _UNREADABLE:
                 # The body was found wanting before the route was asked, since somebody else had read it already or
                 # what is said here got lost on the way.
                 try:

@@ -14,10 +14,6 @@ Verdict = tuple[Principal, str, Key, KeySet]
 """Whom a token speaks for, the `kid` of its key, the key that had this name then, and the set where it had it."""
 
 
-_LONG: Final = 2 * 1024
-"""From this length on a token counts once for each KiB."""
-
-
 class Verdicts:
     """
     A bounded memory of verdicts by the digest of their token, safe to share between threads.
@@ -43,24 +39,16 @@ class Verdicts:
         self._capacity: Final = capacity
         self.find: Final = self._verdicts.get
 
-    # No lock: each step below is atomic. A verdict gets in before its turn to go is noted, and all turns are dropped
-    # before all verdicts, so whatever threads do in between, none can stay that has no turn.
-
     def remember(self, digest: bytes, verdict: Verdict, length: int) -> None:
         """Remember *verdict* on a token of that *length*, in place of the oldest if there is no room."""
+        # Without a lock, which a fork could leave locked for ever: a verdict is there before its turn to go is noted,
+        # and for each turn that is added one may be taken, so none stays for good, and there is always one to take.
         self._verdicts[digest] = verdict
-        if length < _LONG:
+        for _ in range(length // 1024 or 1):
             self._order.append(digest)
-        else:
-            self._order.extend([digest] * (length // 1024))
-        try:
-            while len(self._order) > self._capacity:
+            if len(self._order) > self._capacity:
                 self._verdicts.pop(self._order.popleft(), None)
-        except IndexError:
-            # Another thread has forgotten everything between these two looks.
-            return
 
     def forget(self) -> None:
         """Forget everything: a key has gone, and with it what it signed."""
-        self._order.clear()
         self._verdicts.clear()

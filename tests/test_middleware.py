@@ -324,6 +324,35 @@ async def test_a_path_that_only_looks_public_is_not(guard: CognitoGuard, path: s
 
 
 @pytest.mark.parametrize(
+    ("value", "status", "reason"),
+    [
+        (b"Bearer no token", 400, "malformed_header"),
+        (b"Bearer a=b", 400, "malformed_header"),
+        (b"Bearer \xe4", 400, "malformed_header"),
+        (b"Bearer a.b.c", 401, "malformed"),
+        (b"Bearer a==", 401, "malformed"),
+        (b"Bearer " + b"a" * 8192, 401, "malformed"),
+        (b"Bearer " + b"a" * 8193, 401, "oversized"),
+        (b"Bearer " + b" " * 8193, 401, "oversized"),
+    ],
+)
+async def test_a_header_that_is_no_token68_is_a_bad_request(
+    make_guard: MakeGuard, value: bytes, status: int, reason: str
+) -> None:
+    refused: list[Any] = []
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    app = CognitoGuardMiddleware(raw_app, guard=make_guard(on_event=refused.append))
+    await app({"type": "http", "method": "GET", "path": "/", "headers": [(b"authorization", value)]}, no_body, send)
+
+    assert sent[0]["status"] == status
+    assert [(event.status, event.reason) for event in refused] == [(status, reason)]
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         {"host": "x/health?"},
@@ -729,6 +758,15 @@ async def test_a_guard_that_is_met_twice_judges_once(make_guard: MakeGuard, call
     assert (await call(app, "GET", "/sub/health")).status_code == 200
     assert (await call(app, "GET", "/sub/orders")).status_code == 401
     assert verified.count("Verified") == 1
+
+
+async def test_a_guard_that_is_met_twice_lets_a_stranger_in_once(guard: CognitoGuard, call: Call) -> None:
+    """What the outer one knows to be open, the inner one may not."""
+    inner = CognitoGuardMiddleware(raw_app, guard=guard)
+    app = CognitoGuardMiddleware(inner, guard=guard, public_paths={("GET", "/docs")})
+
+    assert (await call(app, "GET", "/docs")).status_code == 200
+    assert (await call(app, "GET", "/orders")).status_code == 401
 
 
 # --- websockets ----------------------------------------------------------------------------------------------------

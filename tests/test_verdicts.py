@@ -72,6 +72,18 @@ async def test_a_token_that_was_seen_expires_to_the_second(make_guard: MakeGuard
         await guard.verify(token)
 
 
+async def test_a_long_token_is_remembered_in_the_room_of_several(make_guard: MakeGuard, pool: LocalPool) -> None:
+    guard = make_guard(token_cache=3)
+    short, long = pool.mint(), pool.mint(filler="x" * 2048)
+    assert 3 * 1024 <= len(long) < 4 * 1024
+    first = await guard.verify(short)
+    assert await guard.verify(short) is first
+
+    await guard.verify(long)
+
+    assert await guard.verify(short) is not first
+
+
 async def test_a_tampered_copy_of_a_seen_token_is_another_token(guard: CognitoGuard, pool: LocalPool) -> None:
     token = pool.mint()
     await guard.verify(token)
@@ -282,6 +294,17 @@ def test_all_is_forgotten_together() -> None:
 
     assert verdicts.find(b"1") is None
     assert verdicts.find(b"2") is not None
+
+
+def test_what_was_forgotten_takes_no_room() -> None:
+    verdicts = Verdicts(3)
+    for number in range(3):
+        verdicts.remember(bytes([number]), verdict(), 900)
+    verdicts.forget()
+    for number in range(3):
+        verdicts.remember(bytes([number, 1]), verdict(), 900)
+
+    assert all(verdicts.find(bytes([number, 1])) for number in range(3))
 
 
 def test_threads_may_share_it() -> None:
