@@ -18,6 +18,8 @@ from cognito_guard.errors import (
 )
 
 _SCHEME: Final = b"bearer "
+_START: Final = len(_SCHEME)
+_LONGEST: Final = _START + MAX_TOKEN_LENGTH
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _REALM: Final = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")  # what a quoted string holds without escapes
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 section 3.3
@@ -44,12 +46,12 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
             value = content
     if value is None:
         raise MissingTokenError
-    scheme = value[: len(_SCHEME)].lower()
+    scheme = value[:_START].lower()
     if scheme != _SCHEME:
         raise InvalidRequestError("malformed_header") if scheme == _SCHEME.strip() else MissingTokenError
-    if len(value) > len(_SCHEME) + MAX_TOKEN_LENGTH:
+    if len(value) > _LONGEST:
         raise MalformedTokenError("oversized")
-    token = value[len(_SCHEME) :].lstrip(b" ")
+    token = value[_START:].lstrip(b" ")
     if not token:
         raise InvalidRequestError("malformed_header")
     return token.decode("latin-1")

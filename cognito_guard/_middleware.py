@@ -15,7 +15,7 @@ from cognito_guard._bearer import bearer_token, fault_of
 from cognito_guard._principal import Principal
 from cognito_guard._requirement import Public
 from cognito_guard._routes import chosen_route, marks_ahead, requirements_of, route_path, routes_of
-from cognito_guard._visit import Visit, enter, has_entered, place_of
+from cognito_guard._visit import SCOPE_KEY, Visit, enter, has_entered, place_of
 from cognito_guard.errors import ConfigurationError, KeysUnavailableError, RefusalError
 
 _UNREADABLE: Final = {400, 422}
@@ -83,7 +83,7 @@ class CognitoGuardMiddleware:
         elif scope["type"] not in {"http", "websocket"}:
             # Whatever it is, nobody has thought about how it is to be guarded.
             raise ConfigurationError(f"connections of type {scope['type']!r} can not be guarded")
-        elif has_entered(scope, self.guard):
+        elif SCOPE_KEY in scope and has_entered(scope, self.guard):
             await self.app(scope, receive, send)
         else:
             await self._serve(scope, receive, send)
@@ -109,7 +109,8 @@ class CognitoGuardMiddleware:
         # scope["route"] and scope["user"] when the response passes, and would not see a copy's.
         enter(scope, guard, visit)
         scope["user"] = principal or UnauthenticatedUser()
-        scope["auth"] = AuthCredentials(list(principal.scopes) if principal else [])
+        # All it does is make a list of them.
+        scope["auth"] = AuthCredentials(principal and principal.scopes)  # type: ignore[arg-type]
 
         async def receive_judged() -> Message:
             _judge(scope, visit)

@@ -12,7 +12,8 @@ from cognito_guard._answers import Answers
 from cognito_guard._principal import Principal
 from cognito_guard.errors import NotInstalledError, RefusalError
 
-_SCOPE_KEY: Final = "cognito_guard"
+SCOPE_KEY: Final = "cognito_guard"
+"""Where the scope of a request has its visits, by guard, once there is one."""
 
 _log: Final = logging.getLogger("cognito_guard")
 
@@ -61,13 +62,13 @@ class Visit:
 
 def enter(scope: Scope, guard: object, visit: Visit) -> None:
     """Note in *scope* that *guard* has let *visit* in. A guard within another's app leaves the other's note be."""
-    others = scope.get(_SCOPE_KEY)
-    scope[_SCOPE_KEY] = {guard: visit} if others is None else {**others, guard: visit}
+    others = scope.get(SCOPE_KEY)
+    scope[SCOPE_KEY] = {guard: visit} if others is None else {**others, guard: visit}
 
 
 def has_entered(scope: Scope, guard: object) -> bool:
-    """Return whether *guard* has let this request in already, further out, and to where it is going now."""
-    visit: Visit | None = scope[_SCOPE_KEY].get(guard) if _SCOPE_KEY in scope else None
+    """Return whether *guard*, of those noted in *scope*, has let this request in, and to where it is going now."""
+    visit: Visit | None = scope[SCOPE_KEY].get(guard)
     # An anonymous one was let in to a public route, and not to where a handler or a middleware sends it on to.
     return visit is not None and (visit.principal is not None or visit.place == place_of(scope))
 
@@ -85,7 +86,7 @@ def visit_of(conn: HTTPConnection, guard: object) -> Visit:
         NotInstalledError: The request did not pass the guard.
 
     """
-    visit: Visit | None = conn.scope.get(_SCOPE_KEY, {}).get(guard)
+    visit: Visit | None = conn.scope.get(SCOPE_KEY, {}).get(guard)
     if visit is None:
         _log.error(
             "a route requires a guard that is not installed: call guard.install(app), or wrap the app in "
