@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from hashlib import sha256
 from typing import Any, Final, TypeVar
 
 from starlette.applications import Starlette
@@ -15,7 +14,7 @@ from starlette.requests import HTTPConnection
 from cognito_guard._answers import Answers, OnError
 from cognito_guard._bearer import check_scope
 from cognito_guard._fetch import Fetch, fetch
-from cognito_guard._keys import KeyPolicy, KeyStatus
+from cognito_guard._keys import KeyPolicy
 from cognito_guard._middleware import CognitoGuardMiddleware, check_public_paths
 from cognito_guard._openapi import describe
 from cognito_guard._pool import UserPool
@@ -25,7 +24,7 @@ from cognito_guard._requirement import Requirement, mark_public
 from cognito_guard._verifier import Verifier
 from cognito_guard._visit import visit_of
 from cognito_guard.audit import findings
-from cognito_guard.errors import ConfigurationError, MalformedTokenError
+from cognito_guard.errors import ConfigurationError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -35,7 +34,7 @@ MAX_DESCRIPTION: Final = 256
 _DOCS: Final = ("openapi_url", "docs_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
 
 
-class CognitoGuard:
+class CognitoGuard(Verifier):
     """
     Guards an app with the access tokens of one or more Cognito user pools.
 
@@ -83,7 +82,7 @@ class CognitoGuard:
         reporter = Reporter(on_event)
         self.scope_descriptions: Final[dict[str, str]] = {}
         self.answers: Final = Answers(realm=realm, on_error=on_error, reporter=reporter)
-        self._verifier: Final = Verifier(
+        super().__init__(
             pools,
             leeway=leeway,
             token_cache=token_cache,
@@ -145,7 +144,7 @@ class CognitoGuard:
         app.user_middleware.append(Middleware(CognitoGuardMiddleware, guard=self, public_paths=paths, check=check))
         if hasattr(app, "openapi"):
             fastapi: Any = app
-            fastapi.openapi = describe(fastapi, self._verifier.token_url, self.scope_descriptions)
+            fastapi.openapi = describe(fastapi, self.token_url, self.scope_descriptions)
 
     def describe_scopes(self, descriptions: Mapping[str, str]) -> None:
         """
@@ -227,41 +226,6 @@ class CognitoGuard:
 
         """
         return visit_of(conn, self).principal
-
-    async def verify(self, token: str) -> Principal:
-        """
-        Return who *token* speaks for: for everything that is not HTTP, such as the messages of a queue.
-
-        Raises:
-            InvalidTokenError: It is not to be accepted; see its subclasses.
-            KeysUnavailableError: There are no keys to judge it with, and none could be had.
-
-        """
-        try:
-            presented = token.encode("ascii")
-        except (AttributeError, UnicodeEncodeError):
-            # No string at all, or one that no token is.
-            raise MalformedTokenError("malformed") from None
-        digest = sha256(presented).digest()
-        return self._verifier.recall(digest) or await self._verifier.judge(presented, digest)
-
-    async def prefetch(self) -> None:
-        """
-        Fetch the keys of all pools that have no fresh ones. The lifespan does so; without one, the first request does.
-
-        Raises:
-            KeysUnavailableError: A pool has no keys, and none could be had.
-
-        """
-        await self._verifier.load()
-
-    async def settle(self) -> None:
-        """Wait until no fetch of keys is under way, `KeyPolicy.timeout` at most for each pool."""
-        await self._verifier.settle()
-
-    def status(self) -> dict[str, KeyStatus]:
-        """Return how the keys of each pool are, by pool id, ready for JSON: a readiness check."""
-        return self._verifier.status()
 
 
 def _scopes(scopes: tuple[str, ...], function: str) -> frozenset[str]:

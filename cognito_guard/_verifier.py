@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 from cognito_guard._claims import principal_of
@@ -15,7 +16,13 @@ from cognito_guard._pool import UserPool
 from cognito_guard._principal import Principal
 from cognito_guard._reporter import Reporter
 from cognito_guard._verdicts import Verdicts
-from cognito_guard.errors import ClaimError, ConfigurationError, KeysUnavailableError, SignatureError
+from cognito_guard.errors import (
+    ClaimError,
+    ConfigurationError,
+    KeysUnavailableError,
+    MalformedTokenError,
+    SignatureError,
+)
 
 
 class _Trusted(NamedTuple):
@@ -70,27 +77,28 @@ class Verifier:
         ]
         self._by_issuer: Final = _by_issuer(self._pools)
 
-    def recall(self, digest: bytes) -> Principal | None:
-        """Return whom the token of that *digest* speaks for, if it was accepted before and nothing has changed."""
-        verdict = self._verdicts.find(digest)
-        if verdict is None:
-            return None
-        principal, kid, key, keys = verdict
-        if keys.get(kid) is not key or self._clock() >= principal.expires_at + self._leeway:
-            return None
-        self._reporter.verified(principal)
-        return principal
-
-    async def judge(self, token: bytes, digest: bytes) -> Principal:
+    async def verify(self, token: str) -> Principal:
         """
-        Return whom *token* speaks for, and remember it by its *digest*.
+        Return who *token* speaks for: for everything that is not HTTP, such as the messages of a queue.
 
         Raises:
-            InvalidTokenError: It is not to be accepted.
-            KeysUnavailableError: There are no keys to judge it with.
+            InvalidTokenError: It is not to be accepted; see its subclasses.
+            KeysUnavailableError: There are no keys to judge it with, and none could be had.
 
         """
-        kid, claims, signing_input, signature = parse(token)
+        try:
+            presented = token.encode("ascii")
+        except (AttributeError, UnicodeEncodeError):
+            # No string at all, or one that no token is.
+            raise MalformedTokenError("malformed") from None
+        digest = sha256(presented).digest()
+        verdict = self._verdicts.find(digest)
+        if verdict is not None:
+            principal, kid, key, keys = verdict
+            if keys.get(kid) is key and self._clock() < principal.expires_at + self._leeway:
+                self._reporter.verified(principal)
+                return principal
+        kid, claims, signing_input, signature = parse(presented)
         issuer = claims.get("iss")
         trusted = self._by_issuer.get(issuer) if type(issuer) is str else None
         if trusted is None:
@@ -101,7 +109,7 @@ class Verifier:
         key = keys.get(kid) or await keys.find(kid)
         if not key.signed(signing_input, signature):
             raise SignatureError("signature")
-        self._verdicts.remember(digest, (principal, kid, key, keys), len(token))
+        self._verdicts.remember(digest, (principal, kid, key, keys), len(presented))
         self._reporter.verified(principal)
         return principal
 
@@ -110,9 +118,9 @@ class Verifier:
         """The token endpoint of the first pool that names one."""
         return next((trusted.pool.token_url for trusted in self._pools if trusted.pool.token_url), None)
 
-    async def load(self) -> None:
+    async def prefetch(self) -> None:
         """
-        Fetch the keys of every pool that has no fresh ones.
+        Fetch the keys of all pools that have no fresh ones. The lifespan does so; without one, the first request does.
 
         Raises:
             KeysUnavailableError: A pool has no keys, and none could be had.
@@ -131,12 +139,12 @@ class Verifier:
             raise failures[0]
 
     async def settle(self) -> None:
-        """Wait until no fetch is under way."""
+        """Wait until no fetch of keys is under way, `KeyPolicy.timeout` at most for each pool."""
         for trusted in self._pools:
             await trusted.keys.settle()
 
     def status(self) -> dict[str, KeyStatus]:
-        """Return how the keys of each pool are, by pool id."""
+        """Return how the keys of each pool are, by pool id, ready for JSON: a readiness check."""
         return {trusted.pool.pool_id: trusted.keys.status() for trusted in self._pools}
 
 

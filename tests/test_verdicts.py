@@ -125,7 +125,7 @@ async def test_a_verdict_that_comes_after_its_key_is_gone_does_not_hold(own_pool
     pool, guard = own_pool
     token = pool.mint()
     await guard.verify(token)
-    verdicts = guard._verifier._verdicts  # noqa: SLF001 - no caller can time such a race
+    verdicts = guard._verdicts  # noqa: SLF001 - no caller can time such a race
     digest = sha256(token.encode()).digest()
     late = verdicts.find(digest)
     assert late is not None

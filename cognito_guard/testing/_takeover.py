@@ -17,31 +17,31 @@ from cognito_guard._verifier import Verifier
 
 def pools_of(guard: CognitoGuard) -> tuple[UserPool, ...]:
     """Return the user pools of *guard*."""
-    return tuple(trusted.pool for trusted in guard._verifier._pools)
+    return tuple(trusted.pool for trusted in guard._pools)
 
 
 def policy_of(guard: CognitoGuard) -> KeyPolicy:
     """Return how *guard* keeps keys."""
-    return guard._verifier._pools[0].keys._policy
+    return guard._pools[0].keys._policy
 
 
 @contextmanager
 def taken_over(guard: CognitoGuard, *, fetch: Fetch, clock: Callable[[], float]) -> Iterator[None]:
     """Have *guard* judge by these for a block, with all its other options, and forget what it knew until after."""
-    own = guard._verifier
+    own = dict(vars(guard))
     other = Verifier(
         pools_of(guard),
-        leeway=own._leeway,
-        token_cache=own._verdicts._capacity,
+        leeway=guard._leeway,
+        token_cache=guard._verdicts._capacity,
         key_policy=policy_of(guard),
-        reporter=own._reporter,
+        reporter=guard._reporter,
         clock=clock,
         timer=clock,
         fetch=fetch,
     )
-    # Not assigned: for everybody else a guard's verifier never changes.
-    vars(guard)["_verifier"] = other
+    # Not assigned: for everybody else it never changes what a guard judges by.
+    vars(guard).update(vars(other))
     try:
         yield
     finally:
-        vars(guard)["_verifier"] = own
+        vars(guard).update(own)
