@@ -14,6 +14,9 @@ Verdict = tuple[Principal, str, Key, KeySet]
 """Whom a token speaks for, the `kid` of its key, the key that had this name then, and the set where it had it."""
 
 
+_KIB: Final = 1024
+
+
 class Verdicts:
     """
     A bounded memory of verdicts by the digest of their token, safe to share between threads.
@@ -43,11 +46,15 @@ class Verdicts:
         """Remember *verdict* on a token of that *length*, in place of the oldest if there is no room."""
         # Without a lock, which a fork could leave locked for ever: a verdict is there before its turn to go is noted,
         # and for each turn that is added one may be taken, so none stays for good, and there is always one to take.
-        self._verdicts[digest] = verdict
-        for _ in range(length // 1024 or 1):
-            self._order.append(digest)
-            if len(self._order) > self._capacity:
-                self._verdicts.pop(self._order.popleft(), None)
+        verdicts, order = self._verdicts, self._order
+        verdicts[digest] = verdict
+        while True:
+            order.append(digest)
+            if len(order) > self._capacity:
+                verdicts.pop(order.popleft(), None)
+            length -= _KIB
+            if length < _KIB:
+                return
 
     def forget(self) -> None:
         """Forget everything: a key has gone, and with it what it signed."""
