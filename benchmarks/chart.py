@@ -28,11 +28,13 @@ _STYLE: Final = """
   .ours { fill: #0969da } .other { fill: #afb8c1 }
   .line { stroke: #1f2328; stroke-dasharray: 2 3 }
   .strong { font-weight: 600 }
+  .value { paint-order: stroke; stroke: #ffffff; stroke-width: 5px }
   @media (prefers-color-scheme: dark) {
     text { fill: #f0f6fc }
     .about { fill: #9198a1 }
     .ours { fill: #4493f8 } .other { fill: #59636e }
     .line { stroke: #f0f6fc }
+    .value { stroke: #0d1117 }
   }
 """
 
@@ -109,6 +111,8 @@ def _drawn(panel: Panel, top: int) -> Iterator[str]:
     scale = (_WIDTH - _LEFT - _RIGHT) / max(1.0, *(bar.value for bar in panel.bars))
     yield f'<text class="title" x="8" y="{top + 24}">{escape(panel.title)}</text>'
     yield f'<text class="about" x="8" y="{top + 43}">{escape(panel.about)}</text>'
+    x, bottom = _LEFT + scale, top + _HEAD + _STEP * len(panel.bars)
+    yield f'<line class="line" x1="{x:.1f}" x2="{x:.1f}" y1="{top + _HEAD - 6}" y2="{bottom - 4}"/>'
     for number, bar in enumerate(panel.bars):
         y = top + _HEAD + number * _STEP
         width = max(2.0, bar.value * scale)
@@ -116,6 +120,5 @@ def _drawn(panel: Panel, top: int) -> Iterator[str]:
         yield f'<text{strong} x="{_LEFT - 10}" y="{y + 12}" text-anchor="end">{escape(bar.label)}</text>'
         colour = "ours" if bar.ours else "other"
         yield f'<rect class="{colour}" x="{_LEFT}" y="{y}" width="{width:.1f}" height="{_BAR}" rx="3"/>'
-        yield f'<text{strong} x="{_LEFT + width + 8:.1f}" y="{y + 12}">{escape(bar.text)}</text>'
-    x, bottom = _LEFT + scale, top + _HEAD + _STEP * len(panel.bars)
-    yield f'<line class="line" x1="{x:.1f}" x2="{x:.1f}" y1="{top + _HEAD - 6}" y2="{bottom - 4}"/>'
+        value = "value strong" if bar.ours else "value"
+        yield f'<text class="{value}" x="{_LEFT + width + 8:.1f}" y="{y + 12}">{escape(bar.text)}</text>'
