@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from typing import Final
 
 from cognito_guard._principal import Principal
-from cognito_guard._telemetry import TRACE, annotate
+from cognito_guard._telemetry import annotate
 from cognito_guard.errors import RefusalError, SignatureError
 from cognito_guard.events import Event, KeysFailed, KeysFetched, Refused, Verified
 
@@ -25,8 +24,7 @@ class Reporter:
 
     def verified(self, principal: Principal) -> None:
         """A token was accepted."""
-        if TRACE in sys.modules:  # asked here, for in most apps it is not, and this is on the way of every request
-            annotate("verified", principal.client_id)
+        annotate("verified", principal.client_id)
         if self._on_event is not None:
             self._emit(Verified(principal))
 
