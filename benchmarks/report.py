@@ -28,7 +28,10 @@ def origin() -> str:
 def summary(sections: Sequence[Section]) -> str:
     """Return a short table: what there is a goal for, and where the figures come from."""
     rows = [(section, row) for section in sections for row in section.rows if row.reached is not None]
-    lines = [f"| {section.title}: {row.what} | {_measured(row)} | {_goal(row)} |" for section, row in rows]
+    lines = [
+        f"| {section.title}: {row.what} | {_measured(row)} | {_goal(row)}{'' if row.reached else ', missed'} |"
+        for section, row in rows
+    ]
     return "\n".join(["| | measured | goal |", "| --- | ---: | ---: |", *lines, "", f"{origin()}."])
 
 

@@ -24,6 +24,9 @@ from cognito_guard.errors import (
     SignatureError,
 )
 
+# Copied, for a new one would look its algorithm up each time.
+_SHA256: Final = sha256()
+
 
 class _Trusted(NamedTuple):
     """A pool whose tokens are accepted, and its keys."""
@@ -91,7 +94,9 @@ class Verifier:
         except (AttributeError, UnicodeEncodeError):
             # No string at all, or one that no token is.
             raise MalformedTokenError("malformed") from None
-        digest = sha256(presented).digest()
+        hashing = _SHA256.copy()
+        hashing.update(presented)
+        digest = hashing.digest()
         verdict = self._verdicts.find(digest)
         if verdict is not None:
             principal, kid, key, keys = verdict

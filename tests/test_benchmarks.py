@@ -64,7 +64,11 @@ def test_the_chart_is_one_picture_of_what_was_measured() -> None:
 
 
 def test_a_page_shows_what_there_is_a_goal_for(tmp_path: Path) -> None:
-    rows = (Row(what="sold", value=9.0, ratio=1.2, baseline="bread", at_most=1.5), Row(what="no goal", value=1.0))
+    rows = (
+        Row(what="sold", value=9.0, ratio=1.2, baseline="bread", at_most=1.5),
+        Row(what="kept", value=9.0, unit="kg", at_least=9.5),
+        Row(what="no goal", value=1.0),
+    )
     page = tmp_path / "page.md"
     page.write_text(f"before\n{FIRST}\nold figures\n{LAST}\nafter\n")
 
@@ -72,8 +76,8 @@ def test_a_page_shows_what_there_is_a_goal_for(tmp_path: Path) -> None:
         show(page, summary([Section(name="tea", title="Tea", about="", rows=rows)]))
 
     assert page.read_text() == (
-        f"before\n{FIRST}\n| | measured | goal |\n| --- | ---: | ---: |\n| Tea: sold | 1.20 x bread | <= 1.5 |\n\n"
-        f"{origin()}.\n{LAST}\nafter\n"
+        f"before\n{FIRST}\n| | measured | goal |\n| --- | ---: | ---: |\n| Tea: sold | 1.20 x bread | <= 1.5 |\n"
+        f"| Tea: kept | 9.00 kg | >= 9.5, missed |\n\n{origin()}.\n{LAST}\nafter\n"
     )
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -136,6 +137,16 @@ async def test_null_is_no_value(guard: CognitoGuard, pool: LocalPool, claim: str
         await guard.verify(pool.sign(payload_of(pool.mint()) | {claim: None}))
 
     assert caught.value.claim == claim
+
+
+def test_nothing_is_waited_for_where_the_key_is_known(guard: CognitoGuard, pool: LocalPool) -> None:
+    anyio.run(guard.prefetch)
+    token = pool.mint()
+
+    for _ in ("never seen", "seen before"):
+        with pytest.raises(StopIteration) as done:
+            guard.verify(token).send(None)
+        assert done.value.value.claims == payload_of(token)
 
 
 async def test_an_id_token_is_refused(guard: CognitoGuard, pool: LocalPool) -> None:
