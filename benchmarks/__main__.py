@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
         (folder / "RESULTS.md").write_text(markdown(sections, command), encoding="utf-8")
         (folder / "results.svg").write_text(svg(sections), encoding="utf-8")
         print(f"written to {folder}", file=sys.stderr)
-    if complete:
+    if complete and asked.into is None:
         show(ROOT / "README.md", summary(sections))
 
 

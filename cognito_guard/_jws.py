@@ -36,11 +36,9 @@ def parse(token: bytes) -> tuple[str, dict[str, Any], bytes, bytes]:
     source of keys (`jwk`, `jku`, `x5c`, `x5u`) mean nothing here, nor does `typ`.
 
     Raises:
-        MalformedTokenError: It is anything else, or longer than `MAX_TOKEN_LENGTH`.
+        MalformedTokenError: It is anything else.
 
     """
-    if len(token) > MAX_TOKEN_LENGTH:
-        raise MalformedTokenError("oversized")
     # Not split(): where there are more dots or fewer, one is left in the payload, or the payload is empty.
     signing_input, _, signature = token.rpartition(b".")
     header, _, payload = signing_input.partition(b".")

@@ -6,13 +6,11 @@ from collections import deque
 from typing import Final
 
 from cognito_guard._jwks import Key
-from cognito_guard._keys import KeySet
 from cognito_guard._principal import Principal
 from cognito_guard.errors import ConfigurationError
 
-Verdict = tuple[Principal, str, Key, KeySet]
-"""Whom a token speaks for, the `kid` of its key, the key that had this name then, and the set where it had it."""
-
+Verdict = tuple[Principal, str, Key]
+"""Whom a token speaks for, the `kid` of its key, and the key that had this name then."""
 
 _KIB: Final = 1024
 

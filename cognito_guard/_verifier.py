@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from cognito_guard._claims import principal_of
 from cognito_guard._fetch import Fetch, fetch
-from cognito_guard._jws import parse
+from cognito_guard._jws import MAX_TOKEN_LENGTH, parse
 from cognito_guard._keys import KeyPolicy, KeySet, KeyStatus
 from cognito_guard._pool import UserPool
 from cognito_guard._principal import Principal
@@ -89,17 +89,18 @@ class Verifier:
             KeysUnavailableError: There are no keys to judge it with, and none could be had.
 
         """
-        try:
-            presented = token.encode("ascii")
-        except (AttributeError, UnicodeEncodeError):
-            # No string at all, or one that no token is.
-            raise MalformedTokenError("malformed") from None
+        if not isinstance(token, str) or not token.isascii():
+            raise MalformedTokenError("malformed")
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise MalformedTokenError("oversized")
+        presented = token.encode("ascii")
         hashing = _SHA256.copy()
         hashing.update(presented)
         digest = hashing.digest()
         verdict = self._verdicts.find(digest)
         if verdict is not None:
-            principal, kid, key, keys = verdict
+            principal, kid, key = verdict
+            _, keys = self._by_issuer[principal.issuer]
             if keys.get(kid) is key and self._clock() < principal.expires_at + self._leeway:
                 self._reporter.verified(principal)
                 return principal
@@ -114,7 +115,7 @@ class Verifier:
         key = keys.get(kid) or await keys.find(kid)
         if not key.signed(signing_input, signature):
             raise SignatureError("signature")
-        self._verdicts.remember(digest, (principal, kid, key, keys), len(presented))
+        self._verdicts.remember(digest, (principal, kid, key), len(presented))
         self._reporter.verified(principal)
         return principal
 

@@ -120,19 +120,19 @@ def signed(pool: LocalPool, header: bytes, payload: bytes) -> str:
 
 
 def with_claims(**changes: Any) -> Make:
-    return lambda pool: signed(pool, header(pool), json.dumps(claims_of(pool.mint()) | changes).encode())
+    return lambda pool: pool.sign(claims_of(pool.mint()) | changes)
 
 
 def with_header(**changes: Any) -> Make:
-    return lambda pool: signed(pool, header(pool, **changes), json.dumps(claims_of(pool.mint())).encode())
+    return lambda pool: pool.sign(claims_of(pool.mint()), headers=changes)
 
 
 def with_payload(change: Callable[[str], bytes]) -> Make:
     return lambda pool: signed(pool, header(pool), change(json.dumps(claims_of(pool.mint()))))
 
 
-def header(pool: LocalPool, **changes: Any) -> bytes:
-    return json.dumps({"kid": pool.keys.access.kid, "alg": "RS256"} | changes).encode()
+def header(pool: LocalPool) -> bytes:
+    return json.dumps({"kid": pool.keys.access.kid, "alg": "RS256"}).encode()
 
 
 NOT_NEEDED_BY_OTHERS: list[tuple[str, set[str], Make]] = [

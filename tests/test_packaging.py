@@ -19,11 +19,10 @@ PACKAGE = Path(cognito_guard.__file__).parent
 LEVELS = [
     {"errors", "_attempt", "_telemetry"},
     {"_pool", "_principal", "_jws", "_jwks"},
-    {"_bearer", "_claims", "_fetch", "events"},
+    {"_bearer", "_claims", "_fetch", "_verdicts", "events"},
     {"_reporter"},
     {"_keys", "_answers"},
-    {"_verdicts", "_visit"},
-    {"_verifier"},
+    {"_verifier", "_visit"},
     {"_requirement"},
     {"_routes"},
     {"_middleware"},

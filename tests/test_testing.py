@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
 from cognito_guard import ANY_CLIENT, CognitoGuard, KeyPolicy, UserPool, testing
-from cognito_guard.errors import ConfigurationError
+from cognito_guard.errors import ConfigurationError, KeysUnavailableError
 from cognito_guard.events import Event, Refused
 from cognito_guard.local import Fault, LocalCognito
 from cognito_guard.testing import (
@@ -166,6 +167,27 @@ def test_nothing_is_carried_over_from_one_block_to_another(client: TestClient) -
     assert not production_guard.status()["eu-west-1_AbCdEf123"]["ready"]
     with stand_in(production_guard):
         assert client.get("/orders", headers=headers).status_code == 401
+
+
+@pytest.mark.anyio
+async def test_what_is_judged_as_a_block_ends_is_worth_nothing_after_it(anyio_backend: str) -> None:
+    """A request of another thread may still be on its way."""
+
+    def fetch(url: str, timeout: float) -> bytes:
+        raise OSError
+
+    guard = CognitoGuard(pool("eu-west-1_AbCdEf123"), fetch=fetch)
+    with stand_in(guard) as one:
+        token = one.token(READ)
+        await guard.verify(token)
+        digest = sha256(token.encode()).digest()
+        late = guard._verdicts.find(digest)  # noqa: SLF001 - no caller can time such a race
+        assert late is not None
+    guard._verdicts.remember(digest, late, len(token))  # noqa: SLF001
+
+    with pytest.raises(KeysUnavailableError):
+        await guard.verify(token)
+    await guard.settle()
 
 
 # How the guard is set up

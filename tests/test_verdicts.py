@@ -243,7 +243,7 @@ def test_a_capacity_is_a_number_of_tokens(make_guard: MakeGuard, capacity: Any) 
 
 
 def verdict() -> Any:
-    return (object(), "kid", object(), object())
+    return (object(), "kid", object())
 
 
 def test_the_oldest_goes_when_there_are_too_many() -> None:

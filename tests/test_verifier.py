@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -403,7 +404,9 @@ async def test_what_is_not_a_compact_jws_is_malformed(guard: CognitoGuard, fetch
     assert fetch.calls == 0
 
 
-@pytest.mark.parametrize("token", [None, b"e30.e30.YQ", 5, ["e30", "e30", "YQ"]])
+@pytest.mark.parametrize(
+    "token", [None, b"e30.e30.YQ", 5, ["e30", "e30", "YQ"], SimpleNamespace(encode=lambda _encoding: "e30.e30.YQ")]
+)
 async def test_what_is_not_a_string_is_malformed(guard: CognitoGuard, token: Any) -> None:
     with pytest.raises(MalformedTokenError):
         await guard.verify(token)
