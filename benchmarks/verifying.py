@@ -13,7 +13,7 @@ from benchmarks.progress import Progress
 from benchmarks.rounds import Case, interleave
 from benchmarks.row import Effort, Row, Section
 from cognito_guard import CognitoGuard
-from cognito_guard._bearer import bearer_token
+from cognito_guard._requests.bearer import bearer_token
 from cognito_guard.errors import BearerError
 
 Item = TypeVar("Item")

@@ -11,18 +11,18 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
 
-from cognito_guard._answers import Answers, OnError
-from cognito_guard._bearer import check_scope
-from cognito_guard._fetch import Fetch, fetch
-from cognito_guard._keys import KeyPolicy
-from cognito_guard._middleware import CognitoGuardMiddleware, check_public_paths
-from cognito_guard._openapi import describe
+from cognito_guard._grammar import check_scope
+from cognito_guard._keys.fetch import Fetch, fetch
+from cognito_guard._keys.key_set import KeyPolicy
 from cognito_guard._pool import UserPool
 from cognito_guard._principal import Principal
-from cognito_guard._reporter import OnEvent, Reporter
-from cognito_guard._requirement import Requirement, mark_public
-from cognito_guard._verifier import Verifier
-from cognito_guard._visit import visit_of
+from cognito_guard._report import OnEvent, Reporter
+from cognito_guard._requests.middleware import CognitoGuardMiddleware, check_public_paths
+from cognito_guard._requests.refusals import Answers, OnError
+from cognito_guard._requests.requirement import Requirement, mark_public
+from cognito_guard._requests.state import visit_of
+from cognito_guard._routes.openapi import describe
+from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.audit import findings
 from cognito_guard.errors import ConfigurationError
 

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from cognito_guard._census import RouteEntry, census
+from cognito_guard._routes.census import RouteEntry, census
 
 __all__ = ["Finding", "RouteEntry", "assert_guarded", "findings", "routes"]
 

@@ -15,26 +15,27 @@ import cognito_guard
 
 PACKAGE = Path(cognito_guard.__file__).parent
 
-# Lowest first: a module may import what stands on a line above its own.
+# Lowest first: a file or folder may import what stands on a line above its own, and a folder's files each other.
 LEVELS = [
-    {"errors", "_attempt", "_telemetry"},
-    {"_pool", "_principal", "_jws", "_jwks"},
-    {"_bearer", "_claims", "_fetch", "_verdicts", "events"},
-    {"_reporter"},
-    {"_keys", "_answers"},
-    {"_verifier", "_visit"},
-    {"_requirement"},
+    {"errors", "_telemetry"},
+    {"_grammar", "_pool", "_principal"},
+    {"events"},
+    {"_report"},
+    {"_keys"},
+    {"_tokens"},
+    {"_requests"},
     {"_routes"},
-    {"_middleware"},
-    {"_census"},
-    {"audit", "_openapi"},
-    {"_guard", "_resource_servers"},
-    {"_cli_app"},
-    {"_cli_routes", "_cli_scopes"},
+    {"audit"},
+    {"_guard"},
     {"_cli"},
     {"__main__"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
+
+
+def files_of(name: str) -> list[Path]:
+    """The files of a module or folder of the package."""
+    return sorted((PACKAGE / name).glob("*.py")) or [PACKAGE / f"{name}.py"]
 
 
 def imports_of(path: Path) -> set[str]:
@@ -48,29 +49,32 @@ def imports_of(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("name", sorted(LEVEL))
-def test_modules_import_downwards_only(name: str) -> None:
-    above = {imported for imported in imports_of(PACKAGE / f"{name}.py") if LEVEL[imported] >= LEVEL[name]}
+def test_folders_import_downwards_only(name: str) -> None:
+    imported = {module for path in files_of(name) for module in imports_of(path)} - {name}
 
-    assert above == set()
+    assert {module for module in imported if LEVEL[module] >= LEVEL[name]} == set()
 
 
-def test_every_module_of_the_request_path_has_its_level() -> None:
-    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(LEVEL)
+def test_every_file_and_folder_of_the_request_path_has_its_level() -> None:
+    here = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+
+    assert here - {"__init__", "local", "testing"} == set(LEVEL)
 
 
 def test_the_stand_in_knows_configuration_and_errors_alone() -> None:
     for path in (PACKAGE / "local").glob("*.py"):
         # The console judges tokens as a guard does, through the front door, imported when it is asked.
         front_door = {"ANY_CLIENT", "CognitoGuard"} if path.stem == "_judge" else set()
-        assert imports_of(path) <= {"_pool", "errors", "local"} | front_door
+        assert imports_of(path) <= {"_grammar", "_pool", "errors", "local"} | front_door
 
 
 @pytest.mark.parametrize("name", sorted(LEVEL.keys() - {"_cli"}))
 def test_nothing_that_runs_in_production_can_mint_tokens(name: str) -> None:
-    text = (PACKAGE / f"{name}.py").read_text()
+    for path in files_of(name):
+        text = path.read_text()
 
-    assert "cognito_guard.local" not in text
-    assert "cognito_guard.testing" not in text
+        assert "cognito_guard.local" not in text
+        assert "cognito_guard.testing" not in text
 
 
 def test_the_front_door_lists_what_it_opens_to() -> None:

@@ -10,8 +10,8 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from cognito_guard._grammar import CLIENT_ID, CLIENT_SECRET, SCOPE, check_strings
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._checks import CLIENT_ID, CLIENT_SECRET, SCOPE, check_strings
 from cognito_guard.local._clients import MOST_SCOPES
 from cognito_guard.local._grants import DisputedAnswers, GrantRefusedError, authenticated_client, granted_scopes
 from cognito_guard.local._pool import LocalPool

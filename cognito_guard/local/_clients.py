@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+from cognito_guard._grammar import CLIENT_ID, CLIENT_NAME, CLIENT_SECRET, SCOPE, check_strings
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._checks import CLIENT_ID, CLIENT_NAME, CLIENT_SECRET, SCOPE, check_strings
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
 MOST_SCOPES: Final = 50  # of one client, and of one request

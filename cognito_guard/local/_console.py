@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from cognito_guard._grammar import check_strings
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._checks import check_strings
 from cognito_guard.local._clients import LocalClient
 from cognito_guard.local._faults import Fault, Faults, NoAnswer
 from cognito_guard.local._judge import judge

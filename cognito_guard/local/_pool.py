@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
+from cognito_guard._grammar import check_strings
 from cognito_guard._pool import ANY_CLIENT, UserPool
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._checks import check_strings
 from cognito_guard.local._clients import CLIENT_CREDENTIALS, SYSTEM_SCOPES, LocalClient
 from cognito_guard.local._keys import PoolKeys, SigningKey
 from cognito_guard.local._scopes import ResourceServer, scope_claim

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from cognito_guard._grammar import RESOURCE_SERVER_IDENTIFIER, SCOPE_DESCRIPTION, SCOPE_NAME
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._checks import RESOURCE_SERVER_IDENTIFIER, SCOPE_DESCRIPTION, SCOPE_NAME
 
 _MOST_SCOPES: Final = 100  # of one resource server
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from cognito_guard._grammar import check_strings
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._checks import check_strings
 from cognito_guard.local._grants import DisputedAnswers
 from cognito_guard.local._keys import PoolKeys, SigningKey
 from cognito_guard.local._pool import LocalPool

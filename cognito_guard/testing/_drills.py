@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from cognito_guard import CognitoGuard
-from cognito_guard._keys import LAST_BACKOFF
+from cognito_guard._keys.key_set import LAST_BACKOFF
 from cognito_guard.errors import KeysUnavailableError
 from cognito_guard.local import Fault, LocalCognito, PoolKeys
 from cognito_guard.testing._clock import ManualClock

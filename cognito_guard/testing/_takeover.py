@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cognito_guard import CognitoGuard, KeyPolicy, UserPool
-from cognito_guard._fetch import Fetch
-from cognito_guard._verifier import Verifier
+from cognito_guard._keys.fetch import Fetch
+from cognito_guard._tokens.verifier import Verifier
 
 
 def pools_of(guard: CognitoGuard) -> tuple[UserPool, ...]:

@@ -1,0 +1,103 @@
+"""How a refusal is put into words: the one place that answers instead of the app."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from cognito_guard._principal import Principal
+from cognito_guard._report import Reporter
+from cognito_guard._requests.bearer import challenge, check_realm
+from cognito_guard.errors import KeysUnavailableError, RefusalError
+
+OnError = Callable[[HTTPConnection, RefusalError], Response | Awaitable[Response]]
+
+# Registered codes for a socket that is closed for want of credentials, and of permission (IANA, WebSocket Close Codes).
+_CLOSE_CODES: Final = {403: 3003, 500: 1011, 503: 1013}
+_UNAUTHORIZED: Final = 3000
+
+
+class Answers:
+    """
+    Answers for refused requests.
+
+    Args:
+        realm: The protection space to name in challenges (RFC 9110 section 11.5), or None.
+        on_error: Makes the response in place of the JSON body; may be a coroutine function.
+        reporter: Told of each refusal.
+
+    Raises:
+        ConfigurationError: The realm can not stand in a header.
+
+    """
+
+    def __init__(self, *, realm: str | None, on_error: OnError | None, reporter: Reporter) -> None:
+        self._realm: Final = check_realm(realm)
+        self._on_error: Final = on_error
+        self._reporter: Final = reporter
+
+    def dress(self, error: RefusalError, principal: Principal | None) -> None:
+        """Report *error*, and give it the headers that belong to its answer."""
+        self._reporter.refused(error, principal)
+        if isinstance(error, KeysUnavailableError):
+            error.headers = {"retry-after": str(error.retry_after)}
+        else:
+            error.headers = {"www-authenticate": challenge(error, self._realm)}
+
+    def left_to(self, app: object, error: RefusalError) -> bool:
+        """Return whether *app* answers *error* by itself, with a handler that somebody registered for it."""
+        return self._on_error is None and _handler(app, error) is not None
+
+    async def send(
+        self, scope: Scope, receive: Receive, send: Send, *, error: RefusalError, apps: tuple[object, ...]
+    ) -> None:
+        """Answer with *error*, as `on_error` or a handler of one of *apps* wants it said, or else as a JSON object."""
+        if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+            code = _CLOSE_CODES.get(error.status, _UNAUTHORIZED)
+            await send({"type": "websocket.close", "code": code, "reason": error.reason})
+            return
+        conn = Request(scope, receive) if scope["type"] == "http" else WebSocket(scope, receive, send)
+        response = await self._response(conn, error, apps)
+        await response(scope, receive, send)
+        error.__traceback__ = None
+
+    async def _response(self, conn: HTTPConnection, error: RefusalError, apps: tuple[object, ...]) -> Response:
+        handlers = (_handler(app, error) or _fastapi_handler(app) for app in apps)
+        handler: Callable[[Any, Any], Any] | None = self._on_error or next(filter(None, handlers), None)
+        if handler is None:
+            body = {"error": error.code or error.reason, "error_description": error.description}
+            return JSONResponse(body, error.status, error.headers)
+        if inspect.iscoroutinefunction(handler):
+            made = handler(conn, error)
+        else:
+            made = await run_in_threadpool(handler, conn, error)
+        response: Response = await made if inspect.isawaitable(made) else made
+        return response
+
+
+def _fastapi_handler(app: object) -> Callable[[Any, Any], Any] | None:
+    """Return what *app* registered for FastAPI's HTTPException, a subclass of Starlette's, of which ours is none."""
+    fastapi_exception = getattr(sys.modules.get("fastapi"), "HTTPException", None)
+    handler: Callable[[Any, Any], Any] | None = getattr(app, "exception_handlers", {}).get(fastapi_exception)
+    return handler
+
+
+def _handler(app: object, error: RefusalError) -> Callable[[Any, Any], Any] | None:
+    """Return what *app* itself registered for *error*, its status, or a class it belongs to, down to HTTPException."""
+    handlers = getattr(app, "exception_handlers", {})
+    classes = type(error).__mro__
+    for key in (error.status, *classes[: classes.index(HTTPException) + 1]):
+        handler: Callable[[Any, Any], Any] | None = handlers.get(key)
+        # FastAPI brings a handler for HTTPException along, which nobody asked for.
+        if handler is not None and handler.__module__ != "fastapi.exception_handlers":
+            return handler
+    return None

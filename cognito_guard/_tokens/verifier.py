@@ -1,0 +1,163 @@
+"""From a token to the caller it speaks for."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+from cognito_guard._keys.fetch import Fetch, fetch
+from cognito_guard._keys.key_set import KeyPolicy, KeySet, KeyStatus
+from cognito_guard._pool import UserPool
+from cognito_guard._principal import Principal
+from cognito_guard._report import Reporter
+from cognito_guard._tokens.cache import Verdicts
+from cognito_guard._tokens.claims import principal_of
+from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH, parse
+from cognito_guard.errors import (
+    ClaimError,
+    ConfigurationError,
+    KeysUnavailableError,
+    MalformedTokenError,
+    SignatureError,
+)
+
+# Copied, for a new one would look its algorithm up each time.
+_SHA256: Final = sha256()
+
+
+class _Trusted(NamedTuple):
+    """A pool whose tokens are accepted, and its keys."""
+
+    pool: UserPool
+    keys: KeySet
+
+
+class Verifier:
+    """
+    Judges access tokens of *pools*, each by that pool's own keys.
+
+    Raises:
+        ConfigurationError: No pool, two pools that share an issuer, or a leeway that is no length of time.
+
+    """
+
+    def __init__(
+        self,
+        pools: Sequence[UserPool],
+        *,
+        leeway: float,
+        token_cache: int,
+        key_policy: KeyPolicy,
+        reporter: Reporter,
+        clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
+        fetch: Fetch = fetch,
+    ) -> None:
+        if not pools or not all(isinstance(pool, UserPool) for pool in pools):
+            raise ConfigurationError(
+                "CognitoGuard needs at least one user pool: CognitoGuard(UserPool('eu-central-1_AbCdEf123', "
+                f"client_ids={{...}})); got {pools!r}"
+            )
+        if len({pool.pool_id for pool in pools}) < len(pools):
+            raise ConfigurationError(
+                f"the same user pool is named twice: {pools!r}; put all its client_ids in one UserPool"
+            )
+        if isinstance(leeway, bool) or not isinstance(leeway, int | float) or not 0 <= leeway < math.inf:
+            raise ConfigurationError(f"leeway must be a number of seconds, zero or more, got {leeway!r}")
+        self._leeway: Final = leeway
+        self._clock: Final = clock
+        self._reporter: Final = reporter
+        self._verdicts: Final = Verdicts(token_cache)
+        self._pools: Final = [
+            _Trusted(
+                pool,
+                KeySet(pool, key_policy, reporter, fetch=fetch, timer=timer, on_withdrawal=self._verdicts.forget),
+            )
+            for pool in pools
+        ]
+        self._by_issuer: Final = _by_issuer(self._pools)
+
+    async def verify(self, token: str) -> Principal:
+        """
+        Return who *token* speaks for: for everything that is not HTTP, such as the messages of a queue.
+
+        Raises:
+            InvalidTokenError: It is not to be accepted; see its subclasses.
+            KeysUnavailableError: There are no keys to judge it with, and none could be had.
+
+        """
+        if not isinstance(token, str) or not token.isascii():
+            raise MalformedTokenError("malformed")
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise MalformedTokenError("oversized")
+        presented = token.encode("ascii")
+        hashing = _SHA256.copy()
+        hashing.update(presented)
+        digest = hashing.digest()
+        verdict = self._verdicts.find(digest)
+        if verdict is not None:
+            principal, kid, key = verdict
+            _, keys = self._by_issuer[principal.issuer]
+            if keys.get(kid) is key and self._clock() < principal.expires_at + self._leeway:
+                self._reporter.verified(principal)
+                return principal
+        kid, claims, signing_input, signature = parse(presented)
+        issuer = claims.get("iss")
+        trusted = self._by_issuer.get(issuer) if type(issuer) is str else None
+        if trusted is None:
+            raise ClaimError("iss")
+        pool, keys = trusted
+        # Before any key is looked for: a token that could not be good anyway never causes a request.
+        principal = principal_of(claims, pool, self._clock(), self._leeway)
+        key = keys.get(kid) or await keys.find(kid)
+        if not key.signed(signing_input, signature):
+            raise SignatureError("signature")
+        self._verdicts.remember(digest, (principal, kid, key), len(presented))
+        self._reporter.verified(principal)
+        return principal
+
+    @property
+    def token_url(self) -> str | None:
+        """The token endpoint of the first pool that names one."""
+        return next((trusted.pool.token_url for trusted in self._pools if trusted.pool.token_url), None)
+
+    async def prefetch(self) -> None:
+        """
+        Fetch the keys of all pools that have no fresh ones. The lifespan does so; without one, the first request does.
+
+        Raises:
+            KeysUnavailableError: A pool has no keys, and none could be had.
+
+        """
+        for trusted in self._pools:
+            # Asked for nothing in particular, it starts a fetch if one is due: all of them are under way at once.
+            trusted.keys.get("")
+        failures: list[KeysUnavailableError] = []
+        for trusted in self._pools:
+            try:
+                await trusted.keys.load()
+            except KeysUnavailableError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    async def settle(self) -> None:
+        """Wait until no fetch of keys is under way, `KeyPolicy.timeout` at most for each pool."""
+        for trusted in self._pools:
+            await trusted.keys.settle()
+
+    def status(self) -> dict[str, KeyStatus]:
+        """Return how the keys of each pool are, by pool id, ready for JSON: a readiness check."""
+        return {trusted.pool.pool_id: trusted.keys.status() for trusted in self._pools}
+
+
+def _by_issuer(trusted: Sequence[_Trusted]) -> Mapping[str, _Trusted]:
+    by_issuer: dict[str, _Trusted] = {}
+    for each in trusted:
+        for issuer in each.pool.issuers:
+            if by_issuer.setdefault(issuer, each) is not each:
+                raise ConfigurationError(f"two user pools claim the issuer {issuer!r}; name each pool once")
+    return by_issuer
