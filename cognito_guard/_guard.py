@@ -13,12 +13,13 @@ from starlette.requests import HTTPConnection
 
 from cognito_guard._grammar import check_scope
 from cognito_guard._keys.fetch import Fetch, fetch
-from cognito_guard._keys.key_set import KeyPolicy
+from cognito_guard._keys.key_set import KeyPolicy, KeyStatus
 from cognito_guard._pool import UserPool
 from cognito_guard._principal import Principal
 from cognito_guard._report import OnEvent, Reporter
+from cognito_guard._requests.internals import HasInternals, Internals
 from cognito_guard._requests.middleware import CognitoGuardMiddleware, check_public_paths
-from cognito_guard._requests.refusals import Answers, OnError
+from cognito_guard._requests.refusals import OnError, Refusals
 from cognito_guard._requests.requirement import Requirement, mark_public
 from cognito_guard._requests.state import visit_of
 from cognito_guard._routes.openapi import describe
@@ -34,7 +35,7 @@ MAX_DESCRIPTION: Final = 256
 _DOCS: Final = ("openapi_url", "docs_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
 
 
-class CognitoGuard(Verifier):
+class CognitoGuard(HasInternals):
     """
     Guards an app with the access tokens of one or more Cognito user pools.
 
@@ -80,9 +81,7 @@ class CognitoGuard(Verifier):
         if not isinstance(key_policy, KeyPolicy):
             raise ConfigurationError(f"key_policy must be a KeyPolicy, got {key_policy!r}")
         reporter = Reporter(on_event)
-        self.scope_descriptions: Final[dict[str, str]] = {}
-        self.answers: Final = Answers(realm=realm, on_error=on_error, reporter=reporter)
-        super().__init__(
+        verifier = Verifier(
             pools,
             leeway=leeway,
             token_cache=token_cache,
@@ -92,6 +91,8 @@ class CognitoGuard(Verifier):
             timer=timer,
             fetch=fetch,
         )
+        refusals = Refusals(realm=realm, on_error=on_error, reporter=reporter)
+        super().__init__(Internals(verifier, refusals))
 
     def install(
         self,
@@ -144,7 +145,7 @@ class CognitoGuard(Verifier):
         app.user_middleware.append(Middleware(CognitoGuardMiddleware, guard=self, public_paths=paths, check=check))
         if hasattr(app, "openapi"):
             fastapi: Any = app
-            fastapi.openapi = describe(fastapi, self.token_url, self.scope_descriptions)
+            fastapi.openapi = describe(fastapi, self._internals.verifier.token_url, self._internals.scope_descriptions)
 
     def describe_scopes(self, descriptions: Mapping[str, str]) -> None:
         """
@@ -163,7 +164,7 @@ class CognitoGuard(Verifier):
                 raise ConfigurationError(
                     f"the description of {scope!r} must be of 1 to {MAX_DESCRIPTION} characters, got {description!r}"
                 )
-        self.scope_descriptions.update(descriptions)
+        self._internals.scope_descriptions.update(descriptions)
 
     def _check(self, app: Starlette, opaque: Collection[str]) -> None:
         found = findings(app, opaque=opaque)
@@ -216,6 +217,31 @@ class CognitoGuard(Verifier):
 
         """
         return mark_public(handler, self)
+
+    async def verify(self, token: str) -> Principal:
+        """
+        Return the caller that *token* speaks for: for everything that is not HTTP, such as the messages of a queue.
+
+        Raises:
+            InvalidTokenError: The token is not accepted; see its subclasses.
+            KeysUnavailableError: No keys are held to verify it with, and none could be fetched.
+
+        """
+        return await self._internals.verifier.verify(token)
+
+    async def prefetch(self) -> None:
+        """
+        Fetch the keys of all pools that have no fresh ones. The lifespan does so; without one, the first request does.
+
+        Raises:
+            KeysUnavailableError: A pool has no keys, and none could be fetched.
+
+        """
+        await self._internals.verifier.prefetch()
+
+    def status(self) -> dict[str, KeyStatus]:
+        """Return the state of each pool's keys, by pool id, ready for JSON: for a readiness check."""
+        return self._internals.verifier.status()
 
     def principal(self, conn: HTTPConnection) -> Principal | None:
         """

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from cognito_guard import CognitoGuard, KeyPolicy, UserPool, events
+from cognito_guard._requests.internals import internals_of
 from cognito_guard.errors import ConfigurationError, KeysUnavailableError, NotInstalledError
 from cognito_guard.local import LocalClient, LocalPool
 
@@ -156,7 +157,7 @@ async def test_events_tell_what_happens(
     fetch.fail(OSError("secret host"))
     timer.advance(3600)
     await guard.prefetch()
-    await guard.settle()
+    await internals_of(guard).verifier.settle()
 
     first, fetched, verified, second, failed = told
     assert first == events.Refused(401, "missing_token", None)

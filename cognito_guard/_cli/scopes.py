@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from cognito_guard._cli.app import add_app_argument, load_app
+from cognito_guard._requests.internals import internals_of
 from cognito_guard._routes.census import census
 from cognito_guard._routes.resource_servers import as_cloudformation, as_json, resource_servers
 
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     guards = {id(each.guard): each.guard for route in listed for each in route.requirements}
     descriptions: dict[str, str] = {}
     for guard in guards.values():
-        descriptions |= getattr(guard, "scope_descriptions", {})
+        descriptions |= internals_of(guard).scope_descriptions
     servers = resource_servers(listed, descriptions)
     print(json.dumps(as_json(servers) if arguments.format == "json" else as_cloudformation(servers), indent=2))
     return 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Coroutine
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Collection
+from typing import Final
 
 from starlette.authentication import AuthCredentials, UnauthenticatedUser
 from starlette.requests import HTTPConnection
@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cognito_guard._principal import Principal
 from cognito_guard._requests.bearer import bearer_token, fault_of
+from cognito_guard._requests.internals import HasInternals, internals_of
 from cognito_guard._requests.lookup import chosen_route, marks_ahead, requirements_of, route_path, routes_of
-from cognito_guard._requests.refusals import Answers
 from cognito_guard._requests.requirement import Public
 from cognito_guard._requests.state import SCOPE_KEY, Visit, enter, has_entered, place_of
 from cognito_guard.errors import ConfigurationError, KeysUnavailableError, RefusalError
@@ -22,25 +22,6 @@ _UNREADABLE: Final = {400, 422}
 """What FastAPI answers to bodies that it can not read, before it solves dependencies."""
 
 _log: Final = logging.getLogger("cognito_guard")
-
-
-class Guard(Protocol):
-    """What the middleware needs of a guard."""
-
-    @property
-    def answers(self) -> Answers:
-        """How refusals are answered."""
-        ...
-
-    def verify(self, token: str) -> Coroutine[Any, Any, Principal]:
-        """Return who *token* speaks for."""
-        ...
-
-    async def prefetch(self) -> None:
-        """Fetch keys ahead of need."""
-
-    async def settle(self) -> None:
-        """Wait until nothing is under way."""
 
 
 class CognitoGuardMiddleware:
@@ -65,7 +46,7 @@ class CognitoGuardMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        guard: Guard,
+        guard: HasInternals,
         public_paths: Collection[tuple[str, str]] = (),
         check: Callable[[], None] | None = None,
     ) -> None:
@@ -90,21 +71,23 @@ class CognitoGuardMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - with what it defines
         guard = self.guard
+        internals = internals_of(guard)
+        refusals = internals.refusals
         app = scope.get("app", self.app)
         token: str | None = None
         principal: Principal | None = None
         reason: RefusalError | None = None
         try:
             token = bearer_token(scope["headers"])
-            principal = await guard.verify(token)
+            principal = await internals.verifier.verify(token)
         except RefusalError as error:
             # The scope will keep it, and its traceback the scope: a cycle, for the garbage collector to find.
             reason = (error if token is None else fault_of(token, error)).with_traceback(None)
             if not self._is_public(scope):
-                guard.answers.dress(reason, None)
-                await guard.answers.send(scope, receive, send, error=reason, apps=(app,))
+                refusals.dress(reason, None)
+                await refusals.send(scope, receive, send, error=reason, apps=(app,))
                 return
-        visit = Visit(principal, reason, guard.answers, None if principal else place_of(scope))
+        visit = Visit(principal, reason, refusals, None if principal else place_of(scope))
         # In place, as Starlette's own AuthenticationMiddleware does: middleware further out reads
         # scope["route"] and scope["user"] when the response passes, and would not see a copy's.
         enter(scope, guard, visit)
@@ -135,12 +118,12 @@ class CognitoGuardMiddleware:
         except Exception as error:
             if visit.refusal is None:
                 raise
-            await guard.answers.send(scope, receive, send, error=visit.refusal, apps=(scope.get("app"), app))
+            await refusals.send(scope, receive, send, error=visit.refusal, apps=(scope.get("app"), app))
             if not isinstance(error, RefusalError):
                 raise
         else:
             if visit.refusal is not None:
-                await guard.answers.send(scope, receive, send, error=visit.refusal, apps=(scope.get("app"), app))
+                await refusals.send(scope, receive, send, error=visit.refusal, apps=(scope.get("app"), app))
 
     def _is_public(self, scope: Scope) -> bool:
         # Servers hand on whatever is sent for a method, "WEBSOCKET" too.
@@ -180,12 +163,12 @@ class CognitoGuardMiddleware:
         async def send_with_keys(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 try:
-                    await self.guard.prefetch()
+                    await internals_of(self.guard).verifier.prefetch()
                 except KeysUnavailableError:
                     _log.warning("starting without keys; requests are answered with 503 until they can be fetched")
             elif message["type"] == "lifespan.shutdown.complete":
                 # Before it is sent: servers may end the process right after.
-                await self.guard.settle()
+                await internals_of(self.guard).verifier.settle()
             await send(message)
 
         await self.app(scope, receive, send_with_keys)

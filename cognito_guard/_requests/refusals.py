@@ -1,4 +1,4 @@
-"""How a refusal is put into words: the one place that answers instead of the app."""
+"""Builds the response to a refused request: the only place that answers in place of the app."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _CLOSE_CODES: Final = {403: 3003, 500: 1011, 503: 1013}
 _UNAUTHORIZED: Final = 3000
 
 
-class Answers:
+class Refusals:
     """
-    Answers for refused requests.
+    Builds the responses to refused requests.
 
     Args:
         realm: The protection space to name in challenges (RFC 9110 section 11.5), or None.

@@ -17,6 +17,7 @@ from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.requests import HTTPConnection
 
 from cognito_guard._principal import Principal
+from cognito_guard._requests.internals import HasInternals
 from cognito_guard._requests.state import Visit, visit_of
 from cognito_guard.errors import ConfigurationError, InsufficientScopeError, NotInstalledError, RefusalError
 
@@ -48,7 +49,7 @@ class Requirement:
 
     """
 
-    guard: object
+    guard: HasInternals
     kind: Literal["all", "any", "groups", "authenticated"]
     names: frozenset[str] = frozenset()
 

@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from cognito_guard._principal import Principal
-from cognito_guard._requests.refusals import Answers
+from cognito_guard._requests.refusals import Refusals
 from cognito_guard.errors import NotInstalledError, RefusalError
 
 SCOPE_KEY: Final = "cognito_guard"
@@ -32,13 +32,13 @@ class Visit:
 
     """
 
-    __slots__ = ("_answers", "anonymous_because", "judged", "place", "principal", "refusal", "started")
+    __slots__ = ("_refusals", "anonymous_because", "judged", "place", "principal", "refusal", "started")
 
     def __init__(
         self,
         principal: Principal | None,
         anonymous_because: RefusalError | None,
-        answers: Answers,
+        refusals: Refusals,
         place: tuple[str | None, str] | None,
     ) -> None:
         self.principal = principal
@@ -47,14 +47,14 @@ class Visit:
         self.judged: object = None
         self.started = False
         self.refusal: RefusalError | None = None
-        self._answers = answers
+        self._refusals = refusals
 
     def refuse(self, conn: HTTPConnection, error: RefusalError) -> RefusalError:
         """Return *error* to raise, having noted that it ends this request."""
-        self._answers.dress(error, self.principal)
+        self._refusals.dress(error, self.principal)
         # Where the app has a handler of its own it is left to run, inside the app, as for any HTTPException. Not for a
         # websocket: Starlette would answer in a way that the server may not have offered.
-        natural = conn.scope["type"] == "http" and self._answers.left_to(conn.scope.get("app"), error)
+        natural = conn.scope["type"] == "http" and self._refusals.left_to(conn.scope.get("app"), error)
         if not natural and not self.started:
             self.refusal = error
         return error

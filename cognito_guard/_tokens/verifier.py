@@ -13,7 +13,7 @@ from cognito_guard._keys.key_set import KeyPolicy, KeySet, KeyStatus
 from cognito_guard._pool import UserPool
 from cognito_guard._principal import Principal
 from cognito_guard._report import Reporter
-from cognito_guard._tokens.cache import Verdicts
+from cognito_guard._tokens.cache import TokenCache
 from cognito_guard._tokens.claims import principal_of
 from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH, parse
 from cognito_guard.errors import (
@@ -67,14 +67,15 @@ class Verifier:
             )
         if isinstance(leeway, bool) or not isinstance(leeway, int | float) or not 0 <= leeway < math.inf:
             raise ConfigurationError(f"leeway must be a number of seconds, zero or more, got {leeway!r}")
+        self.policy: Final = key_policy
         self._leeway: Final = leeway
         self._clock: Final = clock
         self._reporter: Final = reporter
-        self._verdicts: Final = Verdicts(token_cache)
+        self._cache: Final = TokenCache(token_cache)
         self._pools: Final = [
             _Trusted(
                 pool,
-                KeySet(pool, key_policy, reporter, fetch=fetch, timer=timer, on_withdrawal=self._verdicts.forget),
+                KeySet(pool, key_policy, reporter, fetch=fetch, timer=timer, on_withdrawal=self._cache.clear),
             )
             for pool in pools
         ]
@@ -97,9 +98,9 @@ class Verifier:
         hashing = _SHA256.copy()
         hashing.update(presented)
         digest = hashing.digest()
-        verdict = self._verdicts.find(digest)
-        if verdict is not None:
-            principal, kid, key = verdict
+        entry = self._cache.get(digest)
+        if entry is not None:
+            principal, kid, key = entry
             _, keys = self._by_issuer[principal.issuer]
             if keys.get(kid) is key and self._clock() < principal.expires_at + self._leeway:
                 self._reporter.verified(principal)
@@ -115,9 +116,27 @@ class Verifier:
         key = keys.get(kid) or await keys.find(kid)
         if not key.signed(signing_input, signature):
             raise SignatureError("signature")
-        self._verdicts.remember(digest, (principal, kid, key), len(presented))
+        self._cache.put(digest, (principal, kid, key), len(presented))
         self._reporter.verified(principal)
         return principal
+
+    def with_seams(self, *, fetch: Fetch, clock: Callable[[], float], timer: Callable[[], float]) -> Verifier:
+        """Return a verifier of the same pools, with the same options, that knows no keys and no tokens yet."""
+        return Verifier(
+            self.pools,
+            leeway=self._leeway,
+            token_cache=self._cache.capacity,
+            key_policy=self.policy,
+            reporter=self._reporter,
+            clock=clock,
+            timer=timer,
+            fetch=fetch,
+        )
+
+    @property
+    def pools(self) -> tuple[UserPool, ...]:
+        """The user pools whose tokens are accepted."""
+        return tuple(trusted.pool for trusted in self._pools)
 
     @property
     def token_url(self) -> str | None:

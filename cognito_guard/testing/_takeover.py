@@ -1,9 +1,4 @@
-"""
-Another clock and other keys for a guard that is already made.
-
-The one place that knows what a guard is made of.
-"""
-# ruff: noqa: SLF001 - see above
+"""Replaces the clock and the keys of an existing guard."""
 
 from __future__ import annotations
 
@@ -12,36 +7,26 @@ from contextlib import contextmanager
 
 from cognito_guard import CognitoGuard, KeyPolicy, UserPool
 from cognito_guard._keys.fetch import Fetch
-from cognito_guard._tokens.verifier import Verifier
+from cognito_guard._requests.internals import internals_of
 
 
 def pools_of(guard: CognitoGuard) -> tuple[UserPool, ...]:
     """Return the user pools of *guard*."""
-    return tuple(trusted.pool for trusted in guard._pools)
+    return internals_of(guard).verifier.pools
 
 
 def policy_of(guard: CognitoGuard) -> KeyPolicy:
     """Return how *guard* keeps keys."""
-    return guard._pools[0].keys._policy
+    return internals_of(guard).verifier.policy
 
 
 @contextmanager
 def taken_over(guard: CognitoGuard, *, fetch: Fetch, clock: Callable[[], float]) -> Iterator[None]:
     """Have *guard* judge by these for a block, with all its other options, and forget what it knew until after."""
-    own = dict(vars(guard))
-    other = Verifier(
-        pools_of(guard),
-        leeway=guard._leeway,
-        token_cache=guard._verdicts._capacity,
-        key_policy=policy_of(guard),
-        reporter=guard._reporter,
-        clock=clock,
-        timer=clock,
-        fetch=fetch,
-    )
-    # Not assigned: for everybody else it never changes what a guard judges by.
-    vars(guard).update(vars(other))
+    internals = internals_of(guard)
+    own = internals.verifier
+    internals.verifier = own.with_seams(fetch=fetch, clock=clock, timer=clock)
     try:
         yield
     finally:
-        vars(guard).update(own)
+        internals.verifier = own

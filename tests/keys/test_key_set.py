@@ -23,6 +23,7 @@ from cognito_guard._keys.attempt import Attempt
 from cognito_guard._keys.fetch import FetchError
 from cognito_guard._keys.key_set import KeySet
 from cognito_guard._report import Reporter
+from cognito_guard._requests.internals import internals_of
 from cognito_guard.errors import (
     ClaimError,
     ConfigurationError,
@@ -118,7 +119,7 @@ async def test_a_hundred_first_requests_make_one_fetch(
             group.start_soon(guard.verify, pool.mint(client_id=reader.client_id))
 
     assert fetch.calls == 1
-    await guard.settle()
+    await internals_of(guard).verifier.settle()
 
 
 @pytest.mark.anyio
@@ -297,7 +298,7 @@ def test_a_token_is_verified_without_waiting_while_a_refresh_hangs(
         assert at_once(guard.verify(token)).client_id == reader.client_id
 
     gate.open.set()
-    asyncio.run(guard.settle())
+    asyncio.run(internals_of(guard).verifier.settle())
     assert gate.calls == 2
 
 
@@ -683,7 +684,7 @@ async def test_a_token_that_could_not_be_good_anyway_causes_no_fetch(
         await guard.verify(make(pool, reader.client_id))
 
     assert fetch.calls == calls
-    await guard.settle()
+    await internals_of(guard).verifier.settle()
 
 
 # -- bad answers
@@ -789,7 +790,7 @@ def test_an_on_event_that_raises_harms_nobody(
     fetch.fail(FetchError("no"))
     timer.advance(100)
     assert asyncio.run(guard.verify(token))
-    asyncio.run(guard.settle())
+    asyncio.run(internals_of(guard).verifier.settle())
 
     assert guard.status()[POOL_ID] == {"ready": True, "keys": 2, "age": 100.0, "last_error": "no"}
     failures = {record.getMessage() for record in caplog.records if record.exc_info}
@@ -969,7 +970,7 @@ async def test_an_outage_is_answered_with_503_and_retry_after(
 
     assert caught.value.status == 503
     assert caught.value.retry_after == 1
-    await guard.settle()
+    await internals_of(guard).verifier.settle()
 
 
 def test_the_log_tells_the_story_of_an_outage_in_a_few_lines(
@@ -1071,7 +1072,7 @@ def test_tokens_of_a_withdrawn_key_are_refused(
     with pytest.raises(SignatureError) as caught:
         asyncio.run(guard.verify(token))
     assert caught.value.reason == "unknown_key"
-    asyncio.run(guard.settle())
+    asyncio.run(internals_of(guard).verifier.settle())
 
 
 def test_a_key_that_did_not_change_stays_the_same_object(loaded: KeySet, fetch: Any, kid: str, timer: Any) -> None:
@@ -1177,7 +1178,7 @@ async def test_each_pool_has_keys_of_its_own_even_under_the_same_kid(
         with pytest.raises(SignatureError):
             await guard.verify(local.mint(headers=headers, iss=other.issuer))
     assert set(guard.status()) == {"eu-central-1_First", "eu-west-1_Second"}
-    await guard.settle()
+    await internals_of(guard).verifier.settle()
 
 
 @pytest.mark.anyio
@@ -1204,7 +1205,7 @@ async def test_an_outage_of_one_pool_is_none_of_the_other(
         await guard.verify(down.mint(client_id=reader.client_id))
     assert await guard.verify(pool.mint(client_id=reader.client_id))
     assert [status["ready"] for status in guard.status().values()] == [False, True]
-    await guard.settle()
+    await internals_of(guard).verifier.settle()
 
 
 @pytest.mark.anyio
@@ -1215,7 +1216,7 @@ async def test_both_forms_of_issuer_share_one_key_set(
         assert await guard.verify(pool.mint(client_id=reader.client_id, iss=issuer))
 
     assert fetch.urls == [ORIGINAL]
-    await guard.settle()
+    await internals_of(guard).verifier.settle()
 
 
 @pytest.mark.anyio
@@ -1236,7 +1237,7 @@ async def test_replica_regions_share_the_key_set_and_are_tried_in_turn(
 
     assert await guard.verify(pool.mint(client_id=reader.client_id, iss=replica))
     assert urls == [ORIGINAL, UPDATED, f"{replica}/.well-known/jwks.json"]
-    await guard.settle()
+    await internals_of(guard).verifier.settle()
 
 
 def only(working: str, fetch: Any, *, after: Callable[[], None] = lambda: None) -> Callable[[str, float], bytes]:
@@ -1328,7 +1329,7 @@ async def test_prefetch_fetches_what_is_not_fresh_and_nothing_else(
         timer.advance(age)
         await guard.prefetch()
         assert fetch.calls == calls
-    await guard.settle()
+    await internals_of(guard).verifier.settle()
 
 
 @pytest.mark.anyio

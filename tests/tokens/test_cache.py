@@ -14,7 +14,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from cognito_guard import CognitoGuard, KeyPolicy, UserPool
-from cognito_guard._tokens.cache import Verdicts
+from cognito_guard._requests.internals import internals_of
+from cognito_guard._tokens.cache import TokenCache
 from cognito_guard.errors import (
     ConfigurationError,
     ExpiredTokenError,
@@ -125,15 +126,15 @@ async def test_a_verdict_that_comes_after_its_key_is_gone_does_not_hold(own_pool
     pool, guard = own_pool
     token = pool.mint()
     await guard.verify(token)
-    verdicts = guard._verdicts  # noqa: SLF001 - no caller can time such a race
+    cache = internals_of(guard).verifier._cache  # noqa: SLF001 - no caller can time such a race
     digest = sha256(token.encode()).digest()
-    late = verdicts.find(digest)
+    late = cache.get(digest)
     assert late is not None
 
     pool.replace(pool.keys.access.kid)
     timer.advance(3600)
     await guard.prefetch()
-    verdicts.remember(digest, late, len(token))
+    cache.put(digest, late, len(token))
 
     with pytest.raises(SignatureError):
         await guard.verify(token)
@@ -176,7 +177,7 @@ async def test_keys_that_are_too_old_verify_no_seen_tokens(
 
     timer.advance(99.999)
     assert await guard.verify(token) is first
-    await guard.settle()
+    await internals_of(guard).verifier.settle()
     timer.advance(20)
     with pytest.raises(KeysUnavailableError):
         await guard.verify(token)
@@ -247,77 +248,77 @@ def verdict() -> Any:
 
 
 def test_the_oldest_goes_when_there_are_too_many() -> None:
-    verdicts = Verdicts(3)
+    cache = TokenCache(3)
     kept = [verdict() for _ in range(4)]
     for number, each in enumerate(kept):
-        verdicts.remember(bytes([number]), each, 900)
+        cache.put(bytes([number]), each, 900)
 
-    assert [verdicts.find(bytes([number])) for number in range(4)] == [None, *kept[1:]]
+    assert [cache.get(bytes([number])) for number in range(4)] == [None, *kept[1:]]
 
 
 def test_long_tokens_take_the_room_of_several() -> None:
-    verdicts = Verdicts(4)
+    cache = TokenCache(4)
     first, second = verdict(), verdict()
-    verdicts.remember(b"1", first, 2 * 1024 - 1)
-    verdicts.remember(b"2", second, 3 * 1024)
-    assert verdicts.find(b"1") is first
+    cache.put(b"1", first, 2 * 1024 - 1)
+    cache.put(b"2", second, 3 * 1024)
+    assert cache.get(b"1") is first
 
-    verdicts.remember(b"3", verdict(), 2 * 1024)
-    assert [verdicts.find(each) for each in (b"1", b"2")] == [None, None]
-    assert verdicts.find(b"3") is not None
+    cache.put(b"3", verdict(), 2 * 1024)
+    assert [cache.get(each) for each in (b"1", b"2")] == [None, None]
+    assert cache.get(b"3") is not None
 
-    verdicts.remember(b"4", verdict(), 8 * 1024)
-    assert [verdicts.find(each) for each in (b"3", b"4")] == [None, None]
+    cache.put(b"4", verdict(), 8 * 1024)
+    assert [cache.get(each) for each in (b"3", b"4")] == [None, None]
 
 
 def test_a_verdict_is_replaced_by_a_later_one_on_the_same_token() -> None:
-    verdicts = Verdicts(2)
+    cache = TokenCache(2)
     later = verdict()
-    verdicts.remember(b"1", verdict(), 900)
-    verdicts.remember(b"1", later, 900)
+    cache.put(b"1", verdict(), 900)
+    cache.put(b"1", later, 900)
 
-    assert verdicts.find(b"1") is later
+    assert cache.get(b"1") is later
 
 
 def test_nothing_is_remembered_by_nobody() -> None:
-    verdicts = Verdicts(0)
-    verdicts.remember(b"1", verdict(), 1)
+    cache = TokenCache(0)
+    cache.put(b"1", verdict(), 1)
 
-    assert verdicts.find(b"1") is None
+    assert cache.get(b"1") is None
 
 
 def test_all_is_forgotten_together() -> None:
-    verdicts = Verdicts(2)
-    verdicts.remember(b"1", verdict(), 2048)
-    verdicts.forget()
-    verdicts.remember(b"2", verdict(), 2048)
+    cache = TokenCache(2)
+    cache.put(b"1", verdict(), 2048)
+    cache.clear()
+    cache.put(b"2", verdict(), 2048)
 
-    assert verdicts.find(b"1") is None
-    assert verdicts.find(b"2") is not None
+    assert cache.get(b"1") is None
+    assert cache.get(b"2") is not None
 
 
 def test_what_was_forgotten_takes_no_room() -> None:
-    verdicts = Verdicts(3)
+    cache = TokenCache(3)
     for number in range(3):
-        verdicts.remember(bytes([number]), verdict(), 900)
-    verdicts.forget()
+        cache.put(bytes([number]), verdict(), 900)
+    cache.clear()
     for number in range(3):
-        verdicts.remember(bytes([number, 1]), verdict(), 900)
+        cache.put(bytes([number, 1]), verdict(), 900)
 
-    assert all(verdicts.find(bytes([number, 1])) for number in range(3))
+    assert all(cache.get(bytes([number, 1])) for number in range(3))
 
 
 def test_threads_may_share_it() -> None:
-    verdicts = Verdicts(50)
+    cache = TokenCache(50)
 
     def work(seed: int) -> None:
         for number in range(2000):
-            verdicts.remember(bytes([seed, number % 97]), verdict(), 900)
-            verdicts.find(bytes([(seed + 1) % 4, number % 89]))
+            cache.put(bytes([seed, number % 97]), verdict(), 900)
+            cache.get(bytes([(seed + 1) % 4, number % 89]))
             if number % 500 == 0:
-                verdicts.forget()
+                cache.clear()
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(work, range(4)))
 
-    assert sum(verdicts.find(bytes([seed, number])) is not None for seed in range(4) for number in range(97)) <= 50
+    assert sum(cache.get(bytes([seed, number])) is not None for seed in range(4) for number in range(97)) <= 50
