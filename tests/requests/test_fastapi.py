@@ -1,13 +1,11 @@
-"""The guard among everything else that an app is made of."""
+"""The guard among what FastAPI has of its own."""
 
 import functools
 import importlib.util
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import anyio
 import httpx
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, Query, Request, Security, WebSocket
@@ -15,230 +13,18 @@ from fastapi.routing import APIRoute
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.httpsredirect import HTTPSRedirectMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient, WebSocketDenialResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cognito_guard import CognitoGuard, CognitoGuardMiddleware, Principal
-from cognito_guard.local import LocalClient, LocalPool
+from cognito_guard import CognitoGuard, Principal
+from tests.requests.apps import READ, WRITE, inside
 
 pytestmark = pytest.mark.anyio
 
 Call = Callable[..., Awaitable[httpx.Response]]
-MakeGuard = Callable[..., CognitoGuard]
 
-READ, WRITE = "orders/order.read", "orders/order.write"
 JSON = {"content-type": "application/json"}
-ORIGIN = {"origin": "https://shop.example"}
-PREFLIGHT = ORIGIN | {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
-
-
-@pytest.fixture
-def may_read(pool: LocalPool, reader: LocalClient) -> str:
-    return pool.mint(client_id=reader.client_id)
-
-
-@pytest.fixture
-def may_write(pool: LocalPool, writer: LocalClient) -> str:
-    return pool.mint(client_id=writer.client_id)
-
-
-async def inside(request: Request) -> Response:
-    return PlainTextResponse("inside" * 200)
-
-
-# -- other middleware
-
-
-class Passing(BaseHTTPMiddleware):
-    """Does nothing, in the way of Starlette's base class."""
-
-    async def dispatch(self, request: Request, call_next: Any) -> Response:
-        response: Response = await call_next(request)
-        return response
-
-
-class Reading(BaseHTTPMiddleware):
-    """Reads bodies before the routes are asked, to log them."""
-
-    async def dispatch(self, request: Request, call_next: Any) -> Response:
-        await request.body()
-        response: Response = await call_next(request)
-        return response
-
-
-STACK = {
-    "cors": Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["authorization"], allow_methods=["*"]),
-    "gzip": Middleware(GZipMiddleware, minimum_size=10),
-    "hosts": Middleware(TrustedHostMiddleware, allowed_hosts=["api.example"]),
-    "base": Middleware(Passing),
-}
-ORDERS = [list(STACK), list(reversed(STACK)), ["gzip", "base", "cors", "hosts"], ["base", "hosts", "gzip", "cors"]]
-
-
-@pytest.mark.parametrize("order", ORDERS, ids="-".join)
-@pytest.mark.parametrize("framework", [Starlette, FastAPI])
-async def test_the_order_of_middleware_does_not_matter(
-    guard: CognitoGuard, call: Call, may_read: str, may_write: str, framework: Any, order: list[str]
-) -> None:
-    """The guard is inside of all of it, so that each does its part for answers of the guard as well."""
-    app = framework(routes=[Route("/orders", guard.require(WRITE)(inside))])
-    for name in order[:2]:
-        app.add_middleware(STACK[name].cls, **STACK[name].kwargs)
-    guard.install(app)
-    for name in order[2:]:
-        app.add_middleware(STACK[name].cls, **STACK[name].kwargs)
-
-    accepted = await call(app, "GET", "/orders", may_write, headers=ORIGIN)
-    assert (accepted.status_code, accepted.text) == (200, "inside" * 200)
-    for token, status in ((None, 401), (may_read, 403)):
-        refused = await call(app, "GET", "/orders", token, headers=ORIGIN)
-        assert (refused.status_code, refused.headers["www-authenticate"][:6]) == (status, "Bearer")
-        assert refused.json()["error"] in {"missing_token", "insufficient_scope"}
-        assert refused.headers["access-control-allow-origin"] == "*"
-        assert refused.headers["content-encoding"] == accepted.headers["content-encoding"] == "gzip"
-    preflight = await call(app, "OPTIONS", "/orders", headers=PREFLIGHT)
-    assert preflight.status_code == 200
-    assert "authorization" in preflight.headers["access-control-allow-headers"]
-    assert (await call(app, "GET", "/orders", may_write, headers={"host": "evil"})).status_code == 400
-
-
-async def test_strangers_are_sent_to_https_before_they_are_refused(
-    guard: CognitoGuard, call: Call, may_read: str
-) -> None:
-    app = Starlette(routes=[Route("/orders", inside)])
-    guard.install(app)
-    app.add_middleware(HTTPSRedirectMiddleware)
-
-    redirect = await call(app, "GET", "/orders", may_read)
-    assert (redirect.status_code, redirect.headers["location"]) == (307, "https://api.example/orders")
-
-
-@pytest.mark.parametrize("where", ["outside", "in-a-sub-app", "in-a-mount"])
-async def test_streams_go_through_the_base_class_of_middleware(
-    guard: CognitoGuard, call: Call, may_read: str, where: str
-) -> None:
-    async def stream(request: Request) -> Response:
-        async def chunks() -> AsyncIterator[str]:
-            for chunk in "abc":
-                await anyio.lowlevel.checkpoint()
-                yield chunk
-
-        return StreamingResponse(chunks())
-
-    app = layered(where, Passing, [Route("/x", guard.require(READ)(stream)), Route("/y", guard.require(WRITE)(stream))])
-    guard.install(app)
-
-    assert (await call(app, "GET", "/sub/x", may_read)).text == "abc"
-    assert (await call(app, "GET", "/sub/y", may_read)).json()["error"] == "insufficient_scope"
-    assert (await call(app, "GET", "/sub/y")).json()["error"] == "missing_token"
-
-
-def layered(where: str, middleware: type[BaseHTTPMiddleware], routes: list[Any], sub: Any = None) -> Starlette:
-    """Return an app with *routes* below /sub and *middleware* somewhere around them."""
-    if where == "in-a-mount":
-        return Starlette(routes=[Mount("/sub", routes=routes, middleware=[Middleware(middleware)])])
-    sub = sub or Starlette()
-    sub.router.routes += routes
-    app = Starlette(routes=[Mount("/sub", app=sub)])
-    (app if where == "outside" else sub).add_middleware(middleware)
-    return app
-
-
-@pytest.mark.parametrize("where", ["outside", "in-a-sub-app"])
-@pytest.mark.parametrize("middleware", [Passing, Reading])
-@pytest.mark.parametrize("shaped", [False, True])
-async def test_403_beats_422_whatever_has_read_the_body(
-    guard: CognitoGuard,
-    call: Call,
-    may_read: str,
-    may_write: str,
-    where: str,
-    middleware: type[BaseHTTPMiddleware],
-    shaped: bool,
-) -> None:
-    async def shape(request: Request, error: HTTPException) -> Response:
-        return JSONResponse({"error": "shaped"}, error.status_code)
-
-    sub = FastAPI()
-
-    @sub.post("/decorated")
-    @guard.require(WRITE)
-    async def decorated(order: Annotated[dict[str, str], Body()]) -> str:
-        return "inside"
-
-    @sub.post("/depending", dependencies=[Depends(guard.require(WRITE))])
-    async def depending(order: Annotated[dict[str, str], Body()]) -> str:
-        return "inside"
-
-    app = layered(where, middleware, [], sub)
-    if shaped:
-        sub.add_exception_handler(HTTPException, shape)  # type: ignore[arg-type]
-    guard.install(app)
-
-    for path in ("/sub/decorated", "/sub/depending"):
-        for content, status in ((b"{broken", 422), (b"[]", 422), (b'{"item": "book"}', 200)):
-            sent: dict[str, Any] = {"content": content, "headers": JSON}
-            assert (await call(app, "POST", path, may_write, **sent)).status_code == status
-            refused = await call(app, "POST", path, may_read, **sent)
-            assert (refused.status_code, refused.json()["error"]) == (403, "shaped" if shaped else "insufficient_scope")
-
-
-@pytest.mark.parametrize("shaped", [False, True])
-async def test_a_refusal_is_reported_and_answered_once(
-    make_guard: MakeGuard, call: Call, may_read: str, shaped: bool
-) -> None:
-    reported: list[str] = []
-    answered: list[str] = []
-
-    async def shape(request: Request, error: HTTPException) -> Response:
-        answered.append(request.url.path)
-        return JSONResponse({}, error.status_code)
-
-    guard = make_guard(on_event=lambda event: reported.append(type(event).__name__))
-    app = FastAPI()
-
-    @app.post("/decorated")
-    @guard.require(WRITE)
-    async def decorated(order: Annotated[dict[str, str], Body()]) -> None: ...
-
-    @app.get("/depending", dependencies=[Depends(guard.require(WRITE))])
-    async def depending() -> None: ...
-
-    if shaped:
-        app.add_exception_handler(HTTPException, shape)  # type: ignore[arg-type]
-    guard.install(app)
-
-    for method, path in (("POST", "/decorated"), ("GET", "/depending")):
-        assert (await call(app, method, path, may_read)).status_code == 403
-        assert reported.count("Refused") == 1
-        assert answered == ([path] if shaped else [])
-        reported.clear()
-        answered.clear()
-
-
-async def test_what_answers_outside_of_the_guard_is_not_guarded(guard: CognitoGuard, call: Call) -> None:
-    """The guard is the innermost middleware: others may answer before it is asked, and so for strangers."""
-
-    class Metrics(BaseHTTPMiddleware):
-        async def dispatch(self, request: Request, call_next: Any) -> Response:
-            return PlainTextResponse("metrics")
-
-    app = Starlette(routes=[Route("/orders", inside)])
-    guard.install(app)
-    app.add_middleware(Metrics)
-
-    assert (await call(app, "GET", "/orders")).text == "metrics"
-
-
-# -- FastAPI
 
 
 async def test_generators_clean_up_around_a_refusal(
@@ -626,99 +412,6 @@ async def test_a_websockets_scope_is_judged_before_its_query(
     assert caught.value.status_code == 403
     with client.websocket_connect("/feed?limit=5", headers=headers(may_write)) as websocket:
         assert websocket.receive_text().endswith(" 5")
-
-
-# -- state, lifespan, TestClient
-
-
-@pytest.mark.parametrize("framework", [Starlette, FastAPI])
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@pytest.mark.parametrize("entered", [True, False])
-def test_the_test_client_works_with_and_without_lifespan(
-    guard: CognitoGuard, fetch: Any, may_read: str, framework: Any, backend: Any, entered: bool
-) -> None:
-    @asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[dict[str, str]]:
-        app.state.started = True
-        yield {"pool": "connections"}
-
-    async def state(request: Request) -> Response:
-        return JSONResponse([getattr(request.state, "pool", None), getattr(request.app.state, "started", None)])
-
-    app = framework(routes=[Route("/state", guard.require(READ)(state))], lifespan=lifespan)
-    guard.install(app)
-    headers = {"authorization": f"Bearer {may_read}"}
-    client = TestClient(app, backend=backend)
-
-    if entered:
-        with client:
-            assert fetch.calls == 1
-            assert client.get("/state", headers=headers).json() == ["connections", True]
-            assert client.get("/state").status_code == 401
-    else:
-        assert client.get("/state", headers=headers).json() == [None, None]
-        assert client.get("/state").status_code == 401
-    assert fetch.calls == 1
-
-
-async def test_state_that_is_set_on_the_way_reaches_the_handler(guard: CognitoGuard, call: Call, may_read: str) -> None:
-    class Tracing:
-        def __init__(self, app: ASGIApp) -> None:
-            self.app = app
-
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            scope.setdefault("state", {})["trace"] = "5"
-            await self.app(scope, receive, send)
-
-    async def trace(request: Request) -> Response:
-        return PlainTextResponse(request.state.trace + request.app.state.name)
-
-    app = Starlette(routes=[Route("/", trace)])
-    app.state.name = "app"
-    guard.install(app)
-    app.add_middleware(Tracing)
-
-    assert (await call(app, "GET", "/", may_read)).text == "5app"
-
-
-# -- a guard that does not guard
-
-
-class Broken(CognitoGuardMiddleware):
-    """Lets everything through."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
-
-
-@pytest.mark.parametrize("framework", [Starlette, FastAPI])
-async def test_a_guard_that_lets_everything_through_is_noticed_where_something_is_required(
-    guard: CognitoGuard, call: Call, may_write: str, framework: Any
-) -> None:
-    """Nothing stands between strangers and a route that relies on the default alone: require what you need."""
-    app = framework(
-        routes=[
-            Route("/required", guard.require(WRITE)(inside)),
-            Route("/authenticated", guard.authenticated(inside)),
-            Route("/default", inside),
-        ],
-        middleware=[Middleware(Broken, guard=guard)],
-    )
-
-    for token in (None, may_write):
-        assert (await call(app, "GET", "/required", token)).status_code == 500
-        assert (await call(app, "GET", "/authenticated", token)).status_code == 500
-        assert (await call(app, "GET", "/default", token)).status_code == 200
-
-
-def test_the_parts_of_a_broken_guard_do_not_add_up(guard: CognitoGuard, make_guard: MakeGuard, may_write: str) -> None:
-    """A guard of another object is another guard, even if it is made of the same pool."""
-    app = Starlette(routes=[Route("/required", guard.require(WRITE)(inside))])
-    make_guard().install(app)
-
-    answer = TestClient(app).get("/required", headers={"authorization": f"Bearer {may_write}"})
-
-    assert (answer.status_code, answer.text) == (500, "The server is not set up to verify access tokens.")
 
 
 async def test_sync_generators_and_handlers_are_guarded(
