@@ -10,6 +10,7 @@ Everything that can go wrong, as one tree.
     │   │   ├── InvalidTokenError         401  the token is no good
     │   │   │   ├── MalformedTokenError        not a JWT of the one form accepted here
     │   │   │   ├── ClaimError                 a claim is missing, of the wrong type or of another value
+    │   │   │   │   └── AudienceError              the token is meant for another API
     │   │   │   ├── ExpiredTokenError          its time is over
     │   │   │   └── SignatureError             no key of the pool made its signature
     │   │   └── InsufficientScopeError    403  a good token that does not grant this
@@ -28,6 +29,7 @@ from typing import ClassVar
 from starlette.exceptions import HTTPException
 
 __all__ = [
+    "AudienceError",
     "BearerError",
     "ClaimError",
     "ConfigurationError",
@@ -132,12 +134,25 @@ class ClaimError(InvalidTokenError):
 
     _vocabulary: ClassVar = {
         f"claim_{claim}": f"The claim {claim} of the access token is missing or not accepted."
-        for claim in ("iss", "token_use", "client_id", "exp", "nbf", "iat", "scope", "aud", "sub", "username", "jti")
+        for claim in ("iss", "token_use", "client_id", "exp", "nbf", "iat", "scope", "sub", "username", "jti")
     } | {"claim_cognito:groups": "The claim cognito:groups of the access token is not accepted."}
 
-    def __init__(self, claim: str) -> None:
+    def __init__(self, claim: str, reason: str | None = None) -> None:
         self.claim = claim
-        super().__init__(f"claim_{claim}")
+        super().__init__(reason or f"claim_{claim}")
+
+
+class AudienceError(ClaimError):
+    """
+    The token is not meant for this API: neither its scopes nor its `aud` name what the pool is set up with.
+
+    The rules stand at `UserPool`. `claim` is `aud`, also where a scope of this API would have been enough.
+    """
+
+    _vocabulary: ClassVar = {"audience": "The access token is not meant for this API."}
+
+    def __init__(self) -> None:
+        super().__init__("aud", "audience")
 
 
 class ExpiredTokenError(InvalidTokenError):

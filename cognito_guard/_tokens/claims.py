@@ -6,9 +6,10 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
+from cognito_guard._grammar import resource_server_of
 from cognito_guard._pool import ANY_CLIENT, UserPool
 from cognito_guard._principal import Draft, Principal
-from cognito_guard.errors import ClaimError, ExpiredTokenError
+from cognito_guard.errors import AudienceError, ClaimError, ExpiredTokenError
 
 _FAR_FUTURE: Final = 1e15
 """Seconds since the epoch that no clock will show."""
@@ -21,9 +22,10 @@ def principal_of(claims: dict[str, Any], pool: UserPool, now: float, leeway: flo
     """
     Return whom *claims* describe, if they are those of a current access token for a client of *pool*.
 
-    Looks at `token_use`, `client_id`, `exp`, `nbf` if present, `aud` if the pool asks for one, and the type of what
-    becomes part of the caller. `iss` led to *pool* already. An `iat` in the future is no reason to refuse: RFC 7519
-    does not make it one, and clocks differ. Other claims are not looked at, and neither are signature and revocation.
+    Looks at `token_use`, `client_id`, `exp`, `nbf` if present, whether the token is meant for this API (the rules stand
+    at `UserPool`), and the type of what becomes part of the caller. `iss` led to *pool* already. An `iat` in the future
+    is no reason to refuse: RFC 7519 does not make it one, and clocks differ. Not checked: other claims, the signature,
+    revocation.
 
     Args:
         claims: The payload. Kept: it is the principal's from now on.
@@ -33,6 +35,7 @@ def principal_of(claims: dict[str, Any], pool: UserPool, now: float, leeway: flo
 
     Raises:
         ExpiredTokenError: `exp` is not after *now* (exclusive, RFC 7519 section 4.1.4).
+        AudienceError: The token is meant for another API.
         ClaimError: Any other claim is not as it must be.
 
     """
@@ -53,14 +56,15 @@ def principal_of(claims: dict[str, Any], pool: UserPool, now: float, leeway: flo
         raise ClaimError("nbf")
     if "iat" in claims and not _is_time(claims["iat"]):
         raise ClaimError("iat")
-    if pool.audience and pool.audience.isdisjoint(_audiences(claims)):
-        raise ClaimError("aud")
     scope, subject, username, token_id = get("scope", ""), get("sub", ""), get("username", ""), get("jti", "")
     if not (type(scope) is type(subject) is type(username) is type(token_id) is str):
         raise ClaimError(next(claim for claim in _TEXTS if type(claims.get(claim, "")) is not str))
+    scopes = _scopes(scope)
+    if pool.resource_servers or pool.audience:
+        _check_audience(claims, client_id, scopes, pool)
     draft: Any = Draft()
     draft.client_id = client_id
-    draft.scopes = _scopes(scope)
+    draft.scopes = scopes
     draft.subject = subject or None
     draft.username = username or None
     draft.groups = _groups(claims["cognito:groups"]) if "cognito:groups" in claims else _NO_GROUPS
@@ -94,7 +98,17 @@ def _is_time(value: Any) -> bool:
     return (kind is int or kind is float) and -_FAR_FUTURE < value < _FAR_FUTURE
 
 
-def _audiences(claims: dict[str, Any]) -> list[str]:
+def _check_audience(claims: dict[str, Any], client_id: str, scopes: frozenset[str], pool: UserPool) -> None:
+    """Raise AudienceError unless the token is meant for this API: the rules stand at `UserPool`."""
     audience = claims.get("aud")
-    values = audience if isinstance(audience, list) else [audience]
-    return [value for value in values if isinstance(value, str)]
+    named = [value for value in (audience if isinstance(audience, list) else [audience]) if isinstance(value, str)]
+    if not pool.resource_servers:
+        meant_for_us = not pool.audience.isdisjoint(named)
+    # `aud` of the token's own client says nothing about an API: a pre-token-generation trigger may set that one only.
+    elif "aud" in claims and audience not in (client_id, [client_id]):
+        named = [value for value in named if value != client_id]
+        meant_for_us = not (pool.resource_servers.isdisjoint(named) and pool.audience.isdisjoint(named))
+    else:
+        meant_for_us = not pool.resource_servers.isdisjoint(map(resource_server_of, scopes))
+    if not meant_for_us:
+        raise AudienceError
