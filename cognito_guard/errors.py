@@ -24,7 +24,7 @@ vocabulary below: nothing a token or a stranger says ever gets into them.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from starlette.exceptions import HTTPException
 
@@ -65,7 +65,7 @@ class RefusalError(GuardError, HTTPException):
         code: The error code on the wire (RFC 6750 section 3.1), or None where the RFC wants none.
         reason: A stable word for logs and metrics, finer than *code*.
         description: One sentence for the caller, printable ASCII without quotes or backslashes.
-        headers: The headers of the answer; None until a guard has dressed the error.
+        headers: The headers of the answer; None for an error that no guard has given its own.
     """
 
     status: ClassVar[int] = 500
@@ -76,6 +76,12 @@ class RefusalError(GuardError, HTTPException):
         self.reason = reason
         self.description = self._vocabulary[reason]
         super().__init__(self.status, self.description)
+
+    def with_headers(self, headers: dict[str, str]) -> Self:
+        """Return a copy that has *headers*, without traceback."""
+        copy = type(self).__new__(type(self), *self.args)
+        copy.__dict__.update(self.__dict__, headers=headers)
+        return copy
 
     def __str__(self) -> str:
         return f"{self.description} ({self.reason})"
@@ -178,7 +184,7 @@ class InsufficientScopeError(BearerError):
     The token is good, but does not grant what the route requires.
 
     Attributes:
-        required: The scopes that the route asks for, sorted; empty where it asks for a group.
+        required: The scopes that the route asks for, sorted; empty where it asks for anything else.
     """
 
     status = 403
@@ -186,6 +192,8 @@ class InsufficientScopeError(BearerError):
     _vocabulary: ClassVar = {
         "scope": "The access token lacks a scope that this resource requires.",
         "group": "The user is in none of the groups that this resource requires.",
+        "caller": "This resource is not for callers of this kind.",
+        "condition": "The caller does not meet a condition of this resource.",
     }
 
     def __init__(self, reason: str, required: tuple[str, ...] = ()) -> None:
