@@ -56,3 +56,18 @@ def doubt_about(region: str) -> str | None:
 
     similar = get_close_matches(region, sorted(LISTED), n=1)
     return f"AWS lists no region {region!r}" + "".join(f"; did you mean {name!r}?" for name in similar)
+
+
+_ISSUER: Final = re.compile(
+    r"https://(?:issuer-)?cognito-idp\.[a-z0-9-]+\.([a-z0-9.-]+)/(([a-z0-9-]+)_[0-9A-Za-z]+)", re.ASCII
+)
+_SUFFIXES: Final = frozenset(suffix for _, suffix in _PARTITIONS)
+
+
+def original_issuer(issuer: str) -> str:
+    """Return the ORIGINAL form of *issuer*, if it is one that Cognito gives a pool or a replica; else *issuer*."""
+    match = _ISSUER.fullmatch(issuer)
+    if match is None or match[1] not in _SUFFIXES:
+        return issuer
+    suffix, pool_id, region = match.groups()
+    return f"https://cognito-idp.{region}.{suffix}/{pool_id}"

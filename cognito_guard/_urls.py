@@ -18,7 +18,7 @@ def check_url(option: str, url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in {"https", "http"} and bool(parts.hostname) and not parts.fragment and "@" not in url
+        usable = parts.scheme in {"https", "http"} and bool(parts.hostname) and not {"@", "#"}.intersection(url)
     except (AttributeError, TypeError, ValueError):
         usable = False
     if not usable or not url.isascii() or not url.isprintable() or " " in url or url.endswith("/"):

@@ -127,6 +127,7 @@ class MalformedTokenError(InvalidTokenError):
         "malformed": "The access token is not a well-formed JWT.",
         "algorithm": "The access token is not signed with RS256.",
         "critical_header": "The access token has a critical header parameter that is not understood.",
+        "token_type": "The typ in the header of the access token is not that of an access token.",
     }
 
 

@@ -18,8 +18,8 @@ PACKAGE = Path(cognito_guard.__file__).parent
 # Lowest first: a file or folder may import what stands on a line above its own, and a folder's files each other.
 LEVELS = [
     {"errors", "_telemetry"},
-    {"_fastapi", "_grammar", "_principal", "_regions", "_urls"},
-    {"_pool"},
+    {"_fastapi", "_grammar", "_regions", "_urls"},
+    {"_pool", "_principal"},
     {"events"},
     {"_report"},
     {"_keys"},
