@@ -74,7 +74,7 @@ class RefusalError(GuardError, HTTPException):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        self.description = self._vocabulary[reason]
+        self.description: str = self._vocabulary[reason]
         super().__init__(self.status, self.description)
 
     def with_headers(self, headers: dict[str, str]) -> Self:
@@ -105,7 +105,7 @@ class InvalidRequestError(BearerError):
     """The Authorization header is malformed or sent more than once."""
 
     status = 400
-    code = "invalid_request"
+    code: ClassVar[str | None] = "invalid_request"
     _vocabulary: ClassVar = {
         "repeated_header": "The Authorization header was sent more than once.",
         "malformed_header": "The Authorization header is not of the form: Bearer token.",
@@ -116,7 +116,7 @@ class InvalidTokenError(BearerError):
     """The token is expired, malformed, from elsewhere or otherwise no good."""
 
     status = 401
-    code = "invalid_token"
+    code: ClassVar[str | None] = "invalid_token"
 
 
 class MalformedTokenError(InvalidTokenError):
@@ -189,7 +189,7 @@ class InsufficientScopeError(BearerError):
     """
 
     status = 403
-    code = "insufficient_scope"
+    code: ClassVar[str | None] = "insufficient_scope"
     _vocabulary: ClassVar = {
         "scope": "The access token lacks a scope that this resource requires.",
         "group": "The user is in none of the groups that this resource requires.",
@@ -211,7 +211,7 @@ class KeysUnavailableError(RefusalError):
     """
 
     status = 503
-    code = "temporarily_unavailable"
+    code: ClassVar[str | None] = "temporarily_unavailable"
     _vocabulary: ClassVar = {"keys_unavailable": "The keys to verify access tokens are not available at the moment."}
 
     def __init__(self, retry_after: int) -> None:
@@ -223,7 +223,7 @@ class NotInstalledError(RefusalError):
     """A route requires something of this guard, but the guard has not seen the request."""
 
     status = 500
-    code = "server_error"
+    code: ClassVar[str | None] = "server_error"
     _vocabulary: ClassVar = {"not_installed": "The server is not set up to verify access tokens."}
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
@@ -165,7 +165,7 @@ class Planter:
 
 @pytest.mark.parametrize("framework", [Starlette, FastAPI])
 @given(tree=TREES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 def test_strangers_reach_exactly_what_is_public(
     make_guard: MakeGuard, call: Call, token: str, framework: Any, tree: list[Leaf | Branch]
 ) -> None:

@@ -11,6 +11,8 @@ from tests.servers.answers import BOTH, FORBIDDEN, FORBIDDEN_CHALLENGE, MISSING,
 from tests.servers.serving import Serving
 from tests.servers.wire import Wire
 
+pytestmark = pytest.mark.slow
+
 
 @BOTH
 def test_a_request_is_answered_by_what_its_token_grants(serving: Serving, reader: str, writer: str, host: str) -> None:

@@ -15,6 +15,8 @@ from tests.servers.answers import FORBIDDEN_CHALLENGE, MISSING
 from tests.servers.serving import Serving, servers
 from tests.servers.wire import IN_TIME
 
+pytestmark = pytest.mark.slow
+
 
 class Http2:
     """One HTTP/2 connection, without TLS and without asking first."""

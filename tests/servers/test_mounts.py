@@ -13,6 +13,8 @@ from tests.servers.answers import BOTH, READ, is_refused
 from tests.servers.serving import Serving
 from tests.servers.wire import IN_TIME
 
+pytestmark = pytest.mark.slow
+
 
 def test_sub_apps_have_pools_of_their_own(serving: Serving, issuer: LocalPool, other_issuer: LocalPool) -> None:
     one, two = (f"Authorization: Bearer {pool.mint(READ)}" for pool in (issuer, other_issuer))

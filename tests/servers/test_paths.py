@@ -8,6 +8,8 @@ from tests.servers.answers import BOTH, FORBIDDEN_CHALLENGE, is_refused
 from tests.servers.serving import Serving
 from tests.servers.wire import Answer, Wire
 
+pytestmark = pytest.mark.slow
+
 TRICKS = [
     "GET //orders", "GET /orders/", "GET /orders//", "GET /Orders", "GET /ORDERS", "GET /./orders", "GET /orders/.",
     "GET /health/../orders", "GET /health/..//orders", "GET /health/%2e%2e/orders", "GET /health%2f..%2forders",

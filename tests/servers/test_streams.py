@@ -11,6 +11,8 @@ from tests.servers.answers import FORBIDDEN_CHALLENGE, WRITE, is_refused
 from tests.servers.serving import Serving
 from tests.servers.wire import Wire
 
+pytestmark = pytest.mark.slow
+
 KEYS = count()
 
 

@@ -11,6 +11,8 @@ from tests.servers.answers import BOTH, FORBIDDEN, FORBIDDEN_CHALLENGE, MISSING,
 from tests.servers.serving import Serving
 from tests.servers.wire import IN_TIME
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("host", "path"),
