@@ -277,10 +277,10 @@ class CognitoGuard(HasInternals):
 
     def principal(self, conn: HTTPConnection) -> Principal | None:
         """
-        Return the caller behind a request or websocket; None for an anonymous or refused one.
+        Return the caller behind a request or websocket; None without a valid token.
 
-        Also None where this guard is not installed: it refuses nothing. What must have a caller says so with a
-        requirement.
+        Also None where this guard is not installed: it refuses nothing. A route that must have a caller says so with a
+        requirement. A caller whose request is refused for want of a scope is known: an access log can name it.
         """
         return principal_of(conn.scope, self)
 

@@ -146,6 +146,6 @@ def state_of(scope: Scope, guard: HasInternals) -> RequestState:
 
 
 def principal_of(scope: Scope, guard: HasInternals) -> Principal | None:
-    """Return the caller of the request with *scope* that *guard* let in; None for strangers and refused requests."""
+    """Return the caller of the request with *scope*, as *guard* knows it; None if it knows none."""
     state = latest_state(scope, guard)
-    return None if state is None or state.refusal is not None else state.principal
+    return None if state is None else state.principal
