@@ -24,7 +24,7 @@ vocabulary below: nothing a token or a stranger says ever gets into them.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from starlette.exceptions import HTTPException
 
@@ -65,7 +65,7 @@ class RefusalError(GuardError, HTTPException):
         code: The error code on the wire (RFC 6750 section 3.1), or None where the RFC wants none.
         reason: A stable word for logs and metrics, finer than *code*.
         description: One sentence for the caller, printable ASCII without quotes or backslashes.
-        headers: The headers of the answer; None until a guard has dressed the error.
+        headers: The headers of the answer; None for an error that no guard has given its own.
     """
 
     status: ClassVar[int] = 500
@@ -74,8 +74,14 @@ class RefusalError(GuardError, HTTPException):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        self.description = self._vocabulary[reason]
+        self.description: str = self._vocabulary[reason]
         super().__init__(self.status, self.description)
+
+    def with_headers(self, headers: dict[str, str]) -> Self:
+        """Return a copy that has *headers*, without traceback."""
+        copy = type(self).__new__(type(self), *self.args)
+        copy.__dict__.update(self.__dict__, headers=headers)
+        return copy
 
     def __str__(self) -> str:
         return f"{self.description} ({self.reason})"
@@ -99,7 +105,7 @@ class InvalidRequestError(BearerError):
     """The Authorization header is malformed or sent more than once."""
 
     status = 400
-    code = "invalid_request"
+    code: ClassVar[str | None] = "invalid_request"
     _vocabulary: ClassVar = {
         "repeated_header": "The Authorization header was sent more than once.",
         "malformed_header": "The Authorization header is not of the form: Bearer token.",
@@ -110,7 +116,7 @@ class InvalidTokenError(BearerError):
     """The token is expired, malformed, from elsewhere or otherwise no good."""
 
     status = 401
-    code = "invalid_token"
+    code: ClassVar[str | None] = "invalid_token"
 
 
 class MalformedTokenError(InvalidTokenError):
@@ -179,14 +185,16 @@ class InsufficientScopeError(BearerError):
     The token is good, but does not grant what the route requires.
 
     Attributes:
-        required: The scopes that the route asks for, sorted; empty where it asks for a group.
+        required: The scopes that the route asks for, sorted; empty where it asks for anything else.
     """
 
     status = 403
-    code = "insufficient_scope"
+    code: ClassVar[str | None] = "insufficient_scope"
     _vocabulary: ClassVar = {
         "scope": "The access token lacks a scope that this resource requires.",
         "group": "The user is in none of the groups that this resource requires.",
+        "caller": "This resource is not for callers of this kind.",
+        "condition": "The caller does not meet a condition of this resource.",
     }
 
     def __init__(self, reason: str, required: tuple[str, ...] = ()) -> None:
@@ -203,7 +211,7 @@ class KeysUnavailableError(RefusalError):
     """
 
     status = 503
-    code = "temporarily_unavailable"
+    code: ClassVar[str | None] = "temporarily_unavailable"
     _vocabulary: ClassVar = {"keys_unavailable": "The keys to verify access tokens are not available at the moment."}
 
     def __init__(self, retry_after: int) -> None:
@@ -215,7 +223,7 @@ class NotInstalledError(RefusalError):
     """A route requires something of this guard, but the guard has not seen the request."""
 
     status = 500
-    code = "server_error"
+    code: ClassVar[str | None] = "server_error"
     _vocabulary: ClassVar = {"not_installed": "The server is not set up to verify access tokens."}
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from cognito_guard import CognitoGuard, KeyPolicy, UserPool, events
 from cognito_guard._requests.internals import internals_of
-from cognito_guard.errors import ConfigurationError, KeysUnavailableError, NotInstalledError
+from cognito_guard.errors import ConfigurationError, KeysUnavailableError
 from cognito_guard.local import LocalClient, LocalPool
 
 pytestmark = pytest.mark.anyio
@@ -100,9 +100,8 @@ async def test_docs_are_closed_unless_opened(guard: CognitoGuard, call: Call) ->
         assert (await call(app, "GET", path)).status_code == 401
 
 
-def test_a_principal_is_asked_for_behind_the_guard(guard: CognitoGuard) -> None:
-    with pytest.raises(NotInstalledError):
-        guard.principal(Request({"type": "http", "headers": []}))
+def test_without_the_guard_in_front_there_is_no_principal(guard: CognitoGuard) -> None:
+    assert guard.principal(Request({"type": "http", "headers": []})) is None
 
 
 async def test_keys_can_be_fetched_ahead(guard: CognitoGuard, fetch: Any, pool: LocalPool, timer: Any) -> None:

@@ -18,7 +18,7 @@ PACKAGE = Path(cognito_guard.__file__).parent
 # Lowest first: a file or folder may import what stands on a line above its own, and a folder's files each other.
 LEVELS = [
     {"errors", "_telemetry"},
-    {"_grammar", "_regions", "_urls"},
+    {"_fastapi", "_grammar", "_regions", "_urls"},
     {"_pool", "_principal"},
     {"events"},
     {"_report"},
@@ -27,6 +27,7 @@ LEVELS = [
     {"_requests"},
     {"_routes"},
     {"audit"},
+    {"_installation"},
     {"_guard"},
     {"_cli"},
     {"__main__"},

@@ -129,6 +129,10 @@ class Verifier:
         self._reporter.verified(principal)
         return principal
 
+    def seconds_left(self, principal: Principal) -> float:
+        """Return for how many seconds the token of *principal* is still accepted, by the clock; 0 or less: no more."""
+        return principal.expires_at + self._leeway - self._clock()
+
     def with_seams(self, *, fetch: Fetch, clock: Callable[[], float], timer: Callable[[], float]) -> Verifier:
         """Return a verifier of the same pools, with the same options, that knows no keys and no tokens yet."""
         return Verifier(
