@@ -208,8 +208,11 @@ class ClientCredentials(AuthClass):
         self._targets.check(request.url)
         token = self._find()
         request.headers["Authorization"] = token.header
+        in_memory = _is_in_memory(request)
         response = yield request
-        if response.status_code == _UNAUTHORIZED and _can_be_sent_again(request, response):
+        # After a redirect the 401 may come from somewhere that got no token, and the first request may have had an
+        # effect.
+        if response.status_code == _UNAUTHORIZED and in_memory and not response.history:
             wait = self._holder.replace(token)
             for job, seconds in wait:
                 job.wait(seconds)
@@ -222,8 +225,11 @@ class ClientCredentials(AuthClass):
         self._targets.check(request.url)
         token = await self._find_async()
         request.headers["Authorization"] = token.header
+        in_memory = _is_in_memory(request)
         response = yield request
-        if response.status_code == _UNAUTHORIZED and _can_be_sent_again(request, response):
+        # After a redirect the 401 may come from somewhere that got no token, and the first request may have had an
+        # effect.
+        if response.status_code == _UNAUTHORIZED and in_memory and not response.history:
             wait = self._holder.replace(token)
             for job, seconds in wait:
                 await job.wait_async(seconds)
@@ -259,12 +265,9 @@ class ClientCredentials(AuthClass):
         return f"ClientCredentials({self._token_url!r}, client_id={self._client_id!r}, scopes={self._scopes!r})"
 
 
-def _can_be_sent_again(request: httpx.Request, response: httpx.Response) -> bool:
-    # After a redirect the 401 may come from somewhere that got no token, and the first request may have had an effect.
-    if response.history:
-        return False
+def _is_in_memory(request: httpx.Request) -> bool:
+    """Return whether the body can be sent twice: a generator is used up by then, and a file stands at its end."""
     try:
-        # In memory. A generator is used up, a file stands at its end.
         return request.content is not None
     except RuntimeError:
         return False

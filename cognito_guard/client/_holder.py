@@ -102,12 +102,17 @@ class Holder:
 
     def _obtain(self) -> Steps:
         deadline = self._seams.timer() + self._timeout
-        while (token := self.find()) is None:
+        while True:
+            # Read first: _join sees whether it was replaced after find() looked.
+            held = self._held
+            token = self.find()
+            if token is not None:
+                return token
             failure = self._remembered(deadline)
             if failure is not None:
                 return failure
             try:
-                job = self._join(self._held, urgent=True)
+                job = self._join(held, urgent=True)
             except RuntimeError:
                 return _NO_THREAD
             if job is None:
@@ -122,15 +127,16 @@ class Holder:
                 return outcome or _TIMEOUT
             if outcome is not None and not outcome.passing:
                 return outcome
-        return token
 
     def _replacement(self, refused: Token) -> Steps:
-        if self._held == refused:
-            with suppress(RuntimeError):  # no thread can be started; the 401 stands
-                job = self._join(self._held, urgent=True, forced=True)
-                if job is not None:
-                    yield job, self._timeout
         held = self._held
+        if held == refused:
+            job = None
+            with suppress(RuntimeError):  # no thread can be started; the 401 stands
+                job = self._join(held, urgent=True, forced=True)
+            if job is not None:
+                yield job, self._timeout
+            held = self._held
         return held if held is not None and held != refused and self._clock() < held.usable_until else None
 
     def _remembered(self, deadline: float) -> Failure | None:
