@@ -218,6 +218,7 @@ class TokenRequestError(GuardError):
             `secret_unavailable`, `no_thread`.
         status: The HTTP status of the answer, or None if there was none.
         retry_after: Seconds after which another call makes sense, or None if only a change of settings helps.
+        cause: The type of the exception that ended the attempt, such as `ConnectError`, or None.
         advice: What to do, one sentence.
     """
 
@@ -237,17 +238,22 @@ class TokenRequestError(GuardError):
         "redirected": "Write the final address of the token endpoint in token_url; redirects are not followed.",
         "invalid_answer": "Check that token_url is the token endpoint of the user pool, such as "
         "https://DOMAIN/oauth2/token.",
-        "secret_unavailable": "Check what client_secret() does: it must return a string, or one or two strings.",
+        "secret_unavailable": "Check what client_secret() does: it raised an exception, or did not return one or "
+        "two strings.",
         "no_thread": "Call before the interpreter shuts down, or allow the process more threads.",
     }
 
-    def __init__(self, error: str, status: int | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self, error: str, status: int | None = None, retry_after: float | None = None, cause: str | None = None
+    ) -> None:
         self.error = error
         self.status = status
         self.retry_after = retry_after
+        self.cause = cause
         self.advice = self._advice.get(error, "Look the error code up in the documentation of the token endpoint.")
-        super().__init__(error, status, retry_after)
+        super().__init__(error, status, retry_after, cause)
 
     def __str__(self) -> str:
-        status = "" if self.status is None else f" (HTTP status {self.status})"
-        return f"no access token: {self.error}{status}. {self.advice}"
+        status = None if self.status is None else f"HTTP status {self.status}"
+        details = ", ".join(filter(None, (status, self.cause)))
+        return f"no access token: {self.error}{details and f' ({details})'}. {self.advice}"

@@ -32,6 +32,7 @@ from cognito_guard.client._store import TokenStore
 from cognito_guard.client._target import Targets, token_endpoint
 from cognito_guard.client._token import Token
 from cognito_guard.client._token_request import TokenRequest
+from cognito_guard.errors import ConfigurationError
 
 logger = logging.getLogger("cognito_guard.client")
 
@@ -107,7 +108,9 @@ class ClientCredentials(AuthClass):
         self._scopes: Final = checked_scopes(scopes)
         self._targets: Final = Targets(hosts, allow_insecure_http=allow_insecure_http)
         resources, metadata = checked_resources(resource), checked_metadata(aws_client_metadata)
-        patience = checked_number("timeout", timeout) / 2
+        patience = checked_number("timeout", timeout, least=0.001) / 2
+        if credentials_in not in {"body", "header"}:
+            raise ConfigurationError(f"credentials_in must be 'body' or 'header'; got {credentials_in!r}")
         self._store: Final = BoundedStore(
             MemoryStore(timer=seams.timer) if store is None else store,
             timeout=checked_number("store_timeout", store_timeout),

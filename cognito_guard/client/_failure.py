@@ -20,13 +20,15 @@ class Failure:
         status: The HTTP status of the answer, or None.
         retry_after: Seconds that the answer asks to wait for, or None.
         passing: Whether the same request may succeed later.
+        cause: The type of the exception that ended the attempt, or None.
     """
 
     error: str
     status: int | None = None
     retry_after: float | None = None
     passing: bool = False
+    cause: str | None = None
 
     def exception(self, retry_after: float | None) -> TokenRequestError:
         """Return a new exception for one waiter, who may try again in *retry_after* seconds."""
-        return TokenRequestError(self.error, self.status, retry_after)
+        return TokenRequestError(self.error, self.status, retry_after, self.cause)

@@ -37,8 +37,8 @@ class Secrets:
             return _checked(self._source) or Failure("secret_unavailable", passing=True)
         try:
             given = self._source()
-        except Exception:  # noqa: BLE001 - what it says may hold the secret
-            return Failure("secret_unavailable", passing=True)
+        except Exception as error:  # noqa: BLE001 - what it says may hold the secret
+            return Failure("secret_unavailable", passing=True, cause=type(error).__name__)
         return _checked(given) or Failure("secret_unavailable", passing=True)
 
 

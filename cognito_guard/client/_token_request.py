@@ -69,12 +69,12 @@ class TokenRequest:
         """
         try:
             status, headers, body = self._post(secret)
-        except httpx.TimeoutException:
-            return Failure("timeout", passing=True)
+        except httpx.TimeoutException as error:
+            return Failure("timeout", passing=True, cause=type(error).__name__)
         except _TooLongError:
             return Failure("invalid_answer")
-        except Exception:  # noqa: BLE001 - a transport of the caller's, or a mock in its place, may raise anything
-            return Failure("unreachable", passing=True)
+        except Exception as error:  # noqa: BLE001 - a transport of the caller's, or a mock, may raise anything
+            return Failure("unreachable", passing=True, cause=type(error).__name__)
         return read_answer(status, headers, body, now=self._seams.clock(), secrets=secrets)
 
     def _post(self, secret: str) -> tuple[int, httpx.Headers, bytes]:

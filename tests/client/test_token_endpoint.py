@@ -330,8 +330,9 @@ def test_a_request_that_fails_is_repeated_until_the_timeout(
     with pytest.raises(TokenRequestError) as caught:
         client.token_sync()
 
-    assert caught.value.error == code
-    assert caught.value.status is None
+    assert (caught.value.error, caught.value.status) == (code, None)
+    assert caught.value.cause == type(error).__name__
+    assert f"no access token: {code} ({type(error).__name__}). " in str(caught.value)
     assert caught.value.retry_after
     # 0.375, 0.75, 1.5, 3 ... s between attempts, in steps of 0.6 s at most.
     assert endpoint.calls == 5
