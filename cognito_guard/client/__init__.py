@@ -4,7 +4,7 @@ The calling half: access tokens of the client-credentials grant, bought once and
 `ClientCredentials` is an auth object for httpx and httpx2, and gives tokens and headers to other clients.
 """
 
-from cognito_guard.client._credentials import PRICE, ClientCredentials
+from cognito_guard.client._credentials import ClientCredentials
 from cognito_guard.client._events import TokenBought, TokenEvent, TokenRequestFailed, TokenShared
 from cognito_guard.client._file_store import FileStore
 from cognito_guard.client._ledger import ClientStatus
@@ -16,7 +16,6 @@ from cognito_guard.client._store import StoredToken, TokenStore
 from cognito_guard.errors import TokenRequestError
 
 __all__ = [
-    "PRICE",
     "ClientCredentials",
     "ClientSecret",
     "ClientStatus",

@@ -40,10 +40,10 @@ class Endpoint(httpx.BaseTransport):
             status, json=content, headers={name.replace("_", "-"): value for name, value in headers.items()}
         )
 
-    def grant(self, lifetime: object, token: str = "a.b.c") -> None:
+    def grant(self, lifetime: object) -> None:
         """From now on give tokens of that *lifetime*, each another one."""
         self.answer = lambda _: httpx.Response(
-            200, json={"access_token": f"{token}{self.calls}", "expires_in": lifetime, "token_type": "Bearer"}
+            200, json={"access_token": f"a.b.c{self.calls}", "expires_in": lifetime, "token_type": "Bearer"}
         )
 
     def recover(self) -> None:
@@ -53,9 +53,9 @@ class Endpoint(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.forms.append(dict(parse_qsl(request.read().decode())))
         self.requests.append(request)
-        answer = self.answer
+        answer, gate = self.answer, self.open
         self.asked.set()
-        assert self.open.wait(30)
+        assert gate.wait(30)
         return answer(request) or asyncio.run(self._ask(request))
 
     async def _ask(self, request: httpx.Request) -> httpx.Response:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cognito_guard.client import PRICE, ClientCredentials, TokenBought, TokenEvent, TokenRequestError
+from cognito_guard.client import ClientCredentials, TokenBought, TokenEvent, TokenRequestError
+from cognito_guard.client._credentials import PRICE
 from cognito_guard.errors import ConfigurationError
 
 Make = Callable[..., ClientCredentials]
@@ -41,13 +42,13 @@ ENVIRON = {
     ],
 )
 def test_what_is_no_token_endpoint_is_told(make_client: Make, url: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^token_url must be the absolute URL of the token endpoint"):
+    with pytest.raises(ConfigurationError, match=r"^token_url must be the absolute URL of the token endpoint"):
         make_client(token_url=url)
 
 
 @pytest.mark.parametrize("url", ["http://orders.auth.example/oauth2/token", "http://10.0.0.1/oauth2/token"])
 def test_a_secret_is_not_sent_in_the_clear(make_client: Make, url: str) -> None:
-    with pytest.raises(ConfigurationError, match="^token_url must be an https:// URL, because the client secret"):
+    with pytest.raises(ConfigurationError, match=r"^token_url must be an https:// URL, because the client secret"):
         make_client(token_url=url)
 
     assert make_client(token_url=url, allow_insecure_http=True)
@@ -106,7 +107,7 @@ def test_what_is_invalid_is_told(make_client: Make, options: dict[str, Any], mes
 
 @pytest.mark.parametrize("secret", ["", [], ["a", "b", "c"], [""], b"bytes", None, ["a", None], "n\u00f6n", "a\nb"])
 def test_what_is_no_secret_is_told_without_showing_it(make_client: Make, secret: Any) -> None:
-    with pytest.raises(ConfigurationError, match="^client_secret must be a non-empty string") as caught:
+    with pytest.raises(ConfigurationError, match=r"^client_secret must be a non-empty string") as caught:
         make_client(client_secret=secret)
 
     assert str(caught.value).endswith(f"got a value of type {type(secret).__name__}")

@@ -12,13 +12,23 @@ import anyio.to_thread
 import httpx
 import pytest
 
-from cognito_guard.client import ClientCredentials, Seams, TokenRequestError
+from cognito_guard.client import ClientCredentials, MemoryStore, Seams, StoredToken, TokenRequestError
+from cognito_guard.client._options import cache_key
 from cognito_guard.client._token import Token, renewal_fraction
+from cognito_guard.local import LocalClient
 
 pytestmark = pytest.mark.anyio
 
 Make = Callable[..., ClientCredentials]
 Settle = Callable[[], None]
+
+
+async def leave(client: ClientCredentials, endpoint: Any) -> None:
+    """Call, and go away when the token request is under way."""
+    async with anyio.create_task_group() as caller:
+        caller.start_soon(client.token)
+        await anyio.to_thread.run_sync(endpoint.asked.wait)
+        caller.cancel_scope.cancel()
 
 
 # Single flight
@@ -45,7 +55,7 @@ def test_threads_and_event_loops_of_both_kinds_share_one_purchase(client: Client
     def in_thread() -> None:
         tokens.append(client.token_sync())
 
-    works = [partial(in_loop, "asyncio"), partial(in_loop, "trio"), in_thread] * 3
+    works: list[Callable[[], None]] = [partial(in_loop, "asyncio"), partial(in_loop, "trio"), in_thread] * 3
     threads = [threading.Thread(target=work) for work in works]
     for thread in threads:
         thread.start()
@@ -78,21 +88,51 @@ async def test_a_waiter_that_is_cancelled_disturbs_no_other(client: ClientCreden
     assert endpoint.calls == 1
 
 
-def test_the_loop_of_a_waiter_may_be_closed_before_the_token_comes(client: ClientCredentials, endpoint: Any) -> None:
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_loop_of_a_waiter_may_be_closed_before_the_token_comes(
+    client: ClientCredentials, endpoint: Any, backend: str
+) -> None:
     endpoint.open.clear()
-
-    async def leave() -> None:
-        async with anyio.create_task_group() as waiters:
-            waiters.start_soon(client.token)
-            await anyio.to_thread.run_sync(endpoint.asked.wait)
-            waiters.cancel_scope.cancel()
-
-    for backend in ("asyncio", "trio"):
-        anyio.run(leave, backend=backend)
+    anyio.run(leave, client, endpoint, backend=backend)
     endpoint.open.set()
 
     assert client.token_sync()
     assert endpoint.calls == 1
+
+
+def test_a_token_that_came_since_the_look_is_used(client: ClientCredentials, endpoint: Any) -> None:
+    wait = client._holder.wait()  # noqa: SLF001 - the moment between look and wait
+    token = client.token_sync()
+
+    assert list(wait) == []
+    assert isinstance(wait.outcome, Token)
+    assert wait.outcome.value == token
+    assert endpoint.calls == 1
+
+
+def test_a_token_that_came_between_look_and_lock_is_used(
+    make_client: Make, seams: Seams, endpoint: Any, clock: Any
+) -> None:
+    """The clock is read after the token at hand, and another thread gets the next token in this moment."""
+    meanwhile: list[threading.Thread] = []
+
+    def slow_clock() -> float:
+        if meanwhile:
+            thread = meanwhile.pop()
+            thread.start()
+            thread.join()
+        return seams.clock()
+
+    client = make_client(seams=Seams(slow_clock, seams.timer, seams.sleep, seams.random))
+    client.token_sync()
+    clock.advance(3600)
+    meanwhile.append(threading.Thread(target=client.token_sync))
+
+    wait = client._holder.wait()  # noqa: SLF001 - what a caller does who found no token
+
+    assert list(wait) == []
+    assert wait.outcome == Token(client.token_sync(), 0, 1, 0.75)
+    assert endpoint.calls == 2
 
 
 # Renewal
@@ -283,46 +323,92 @@ def test_a_call_waits_for_a_token_no_longer_than_its_timeout(make_client: Make, 
     client = make_client(timeout=0.05)
     endpoint.open.clear()
 
+    call = client.token_sync if how == "sync" else partial(anyio.run, client.token, backend=how)
     with pytest.raises(TokenRequestError) as caught:
-        if how == "sync":
-            client.token_sync()
-        else:
-            anyio.run(client.token, backend=how)
+        call()
 
     assert caught.value.error == "timeout"
     assert caught.value.retry_after == 0.0
 
 
-def test_a_job_that_hangs_is_not_joined_and_its_late_answer_replaces_nothing_newer(
-    make_client: Make, endpoint: Any, clock: Any, timer: Any, settle: Settle
+async def test_a_job_that_hangs_is_not_joined(
+    client: ClientCredentials, endpoint: Any, clock: Any, timer: Any, settle: Settle
 ) -> None:
-    client = make_client(timeout=0.05)
     endpoint.open.clear()
-    with pytest.raises(TokenRequestError):
-        client.token_sync()
+    await leave(client, endpoint)
 
     # The first request has been sent and gets its answer last.
     stuck, endpoint.open = endpoint.open, threading.Event()
     endpoint.open.set()
-    timer.advance(0.05)
+    timer.advance(10)
     clock.advance(1)
-    new = client.token_sync()
+    new = await client.token()
     stuck.set()
     settle()
 
     assert endpoint.calls == 2
-    assert client.token_sync() == new
+    assert await client.token() == new
 
 
-def test_a_late_answer_serves_if_there_is_nothing_newer(make_client: Make, endpoint: Any, settle: Settle) -> None:
-    client = make_client(timeout=0.05)
+class Failing(MemoryStore):
+    """A store that may be away."""
+
+    away = False
+
+    def put(self, key: str, entry: StoredToken, lifetime: float) -> bool:
+        if self.away:
+            raise ConnectionError
+        return super().put(key, entry, lifetime)
+
+
+async def test_a_late_answer_replaces_nothing_newer(
+    make_client: Make, endpoint: Any, clock: Any, timer: Any, settle: Settle, reader: LocalClient
+) -> None:
+    """Not even if there is no store to ask: the first job waits for a claim for so long that it is not joined."""
+    store = Failing(timer=timer)
+    client = make_client(store=store)
+    key = cache_key("https://orders.auth.example/oauth2/token", reader.client_id, (), (), None)
+    store.claim(key, "another process", 1000)
     endpoint.open.clear()
-    with pytest.raises(TokenRequestError):
-        client.token_sync()
+    await leave(client, endpoint)
+
+    stuck, endpoint.open = endpoint.open, threading.Event()
+    endpoint.open.set()
+    timer.advance(4.9)
+    clock.advance(4.9)
+    store.release(key, "another process")
+    new = await client.token()
+    store.away = True
+    stuck.set()
+    settle()
+
+    assert endpoint.calls == 2
+    assert client.status().bought == 2
+    assert await client.token() == new
+
+
+async def test_a_job_under_way_is_joined(client: ClientCredentials, endpoint: Any, timer: Any) -> None:
+    endpoint.open.clear()
+    await leave(client, endpoint)
+    timer.advance(4.999)
+    async with anyio.create_task_group() as calls:
+        calls.start_soon(client.token)
+        calls.start_soon(client.token)
+        await anyio.wait_all_tasks_blocked()
+        endpoint.open.set()
+
+    assert endpoint.calls == 1
+
+
+async def test_a_late_answer_serves_if_there_is_nothing_newer(
+    client: ClientCredentials, endpoint: Any, settle: Settle
+) -> None:
+    endpoint.open.clear()
+    await leave(client, endpoint)
     endpoint.open.set()
     settle()
 
-    client.token_sync()
+    await client.token()
     assert endpoint.calls == 1
 
 

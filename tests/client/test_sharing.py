@@ -25,6 +25,7 @@ from cognito_guard.client import (
     TokenStore,
 )
 from cognito_guard.client._bounded_store import BoundedStore
+from cognito_guard.client._options import cache_key
 from cognito_guard.client._seal import Seal, _derived
 from cognito_guard.client._seams import Seams
 from cognito_guard.client._token import Token
@@ -46,8 +47,27 @@ def store(request: pytest.FixtureRequest, clock: Any, timer: Any, tmp_path: Path
 
 
 @pytest.fixture
+def key(reader: LocalClient) -> str:
+    """The cache key of the clients that are made without further options."""
+    return cache_key("https://orders.auth.example/oauth2/token", reader.client_id, (), (), None)
+
+
+@pytest.fixture
 def memory(timer: Any) -> MemoryStore:
     return MemoryStore(timer=timer)
+
+
+class Flaky:
+    """A store that may be away."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.away = True
+
+    def __getattr__(self, name: str) -> Any:
+        if self.away:
+            raise ConnectionError
+        return getattr(self.store, name)
 
 
 # One buys, all use
@@ -138,12 +158,12 @@ def test_the_token_of_a_process_that_is_due_itself_is_not_worth_taking(
     make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, timer: Any, settle: Settle
 ) -> None:
     """Both are past three quarters of their life; adopting the other one would put the purchase off by a moment."""
-    one = make_client(store=MemoryStore(timer=timer))
+    flaky = Flaky(memory)
+    one = make_client(store=flaky)
     one.token_sync()
+    flaky.away = False
     clock.advance(1)
-    other = make_client(store=memory)
-    other.token_sync()
-    one._store._store = memory  # type: ignore[misc]
+    make_client(store=memory).token_sync()
     clock.advance(0.76 * 3600)
     timer.advance(0.76 * 3600)
 
@@ -270,26 +290,29 @@ def test_an_answer_that_comes_late_gives_way_to_a_newer_token(
 
 
 def test_an_answer_that_comes_late_serves_if_the_newer_one_cannot_be_opened(
-    make_client: Make, endpoint: Any, timer: Any, reader: LocalClient
+    make_client: Make, key: str, endpoint: Any, timer: Any, reader: LocalClient
 ) -> None:
     store = Watched(timer=timer)
     slow = make_client(store=store)
-    key = slow._holder._buyer._key
-    store.before_put = lambda: store.put(key, StoredToken(b"of another", 9), 60) and None
+
+    def overtake() -> None:
+        store.put(key, StoredToken(b"of another", 9), 60)
+
+    store.before_put = overtake
 
     assert slow.token_sync()
     assert store.get(key) == StoredToken(b"of another", 9)
 
 
 def test_each_token_has_a_higher_generation(
-    make_client: Make, memory: MemoryStore, clock: Any, timer: Any, settle: Settle
+    make_client: Make, key: str, memory: MemoryStore, clock: Any, timer: Any, settle: Settle
 ) -> None:
     client = make_client(store=memory)
     generations = []
     for _ in range(3):
         client.token_sync()
         settle()
-        entry = memory.get(client._holder._buyer._key)
+        entry = memory.get(key)
         assert entry is not None
         generations.append(entry.generation)
         clock.advance(0.76 * 3600)
@@ -318,9 +341,11 @@ def test_an_older_token_in_the_store_does_not_replace_a_refused_one(
 ) -> None:
     older = make_client(store=memory).token_sync()
     clock.advance(10)
-    alone = make_client(store=MemoryStore(timer=timer))
+    flaky = Flaky(memory)
+    alone = make_client(store=flaky)
     refused = alone.token_sync()
-    alone._store._store = memory  # type: ignore[misc] # the store was away when it bought, and is back
+    flaky.away = False
+    timer.advance(2)
     api.takes = lambda token: token not in {refused, older}
     clock.advance(1)
 
@@ -333,10 +358,10 @@ def test_an_older_token_in_the_store_does_not_replace_a_refused_one(
 
 
 def test_a_claim_of_a_process_that_is_stuck_is_waited_for_half_of_the_timeout(
-    make_client: Make, endpoint: Any, memory: MemoryStore, naps: list[float]
+    make_client: Make, key: str, endpoint: Any, memory: MemoryStore, naps: list[float]
 ) -> None:
     client = make_client(store=memory)
-    memory.claim(client._holder._buyer._key, "stuck", 1000)
+    memory.claim(key, "stuck", 1000)
 
     assert client.token_sync()
     assert sum(naps) == pytest.approx(5, abs=0.6)
@@ -345,10 +370,8 @@ def test_a_claim_of_a_process_that_is_stuck_is_waited_for_half_of_the_timeout(
 
 
 def test_a_token_that_comes_while_waiting_is_used(
-    make_client: Make, endpoint: Any, memory: MemoryStore, seams: Seams, reader: LocalClient
+    make_client: Make, key: str, endpoint: Any, memory: MemoryStore, seams: Seams, reader: LocalClient
 ) -> None:
-    other = make_client(store=memory)
-    key = other._holder._buyer._key
     memory.claim(key, "another process", 1000)
 
     def sleep(seconds: float) -> None:
@@ -362,7 +385,7 @@ def test_a_token_that_comes_while_waiting_is_used(
 
 
 def test_a_token_that_was_put_before_the_claim_was_given_is_used(
-    make_client: Make, endpoint: Any, timer: Any, seams: Seams, reader: LocalClient
+    make_client: Make, key: str, endpoint: Any, timer: Any, seams: Seams, reader: LocalClient
 ) -> None:
     class Busy(MemoryStore):
         def claim(self, key: str, owner: str, seconds: float) -> bool:
@@ -376,7 +399,7 @@ def test_a_token_that_was_put_before_the_claim_was_given_is_used(
     assert client.token_sync() == "from.another.process"
     assert endpoint.calls == 0
     assert client.status().shared == 1
-    assert MemoryStore.claim(store, client._holder._buyer._key, "anyone", 10)
+    assert MemoryStore.claim(store, key, "anyone", 10)
 
 
 def test_a_fleet_leaves_an_endpoint_alone_that_is_over_quota(
@@ -449,13 +472,13 @@ def test_a_store_that_is_away_costs_no_call(
 
 
 def test_a_store_that_is_back_is_used_again(
-    make_client: Make, endpoint: Any, memory: MemoryStore, timer: Any, clock: Any, settle: Settle, caplog: Any
+    make_client: Make, key: str, endpoint: Any, memory: MemoryStore, timer: Any, clock: Any, settle: Settle, caplog: Any
 ) -> None:
     caplog.set_level("INFO", "cognito_guard.client")
     flaky = Flaky(memory)
     one, other = make_client(store=flaky), make_client(store=flaky)
     one.token_sync()
-    assert memory.get(one._holder._buyer._key) is None
+    assert memory.get(key) is None
 
     flaky.away = False
     timer.advance(1.51)
@@ -466,19 +489,6 @@ def test_a_store_that_is_back_is_used_again(
     assert "the token store is back" in caplog.text
     assert other.token_sync() == one.token_sync()
     assert endpoint.calls == 2
-
-
-class Flaky:
-    """A store that may be away."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self.store = store
-        self.away = True
-
-    def __getattr__(self, name: str) -> Any:
-        if self.away:
-            raise ConnectionError
-        return getattr(self.store, name)
 
 
 @pytest.mark.parametrize("entry", ["text", StoredToken("text", 1), StoredToken(b"sealed", "one")], ids=str)  # type: ignore[arg-type]

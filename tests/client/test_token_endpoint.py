@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -457,7 +459,7 @@ def test_retry_after_is_never_cut_short_and_five_minutes_at_most(
     clock: Any, timer: Any, stated: float, least: float, most: float
 ) -> None:
     for random in (0.0, 0.5, 0.999):
-        backoff = Backoff(Seams(clock, timer, random=lambda random=random: random))
+        backoff = Backoff(Seams(clock, timer, random=partial(float, random)))
         assert least <= backoff.note_failure(Failure("throttled", 429, stated, passing=True)) <= most
 
 
@@ -469,7 +471,7 @@ def test_purchases_that_401s_cause_are_ever_further_apart(timer: Any) -> None:
             times.append(second)
         timer.advance(1)
 
-    assert [later - earlier for earlier, later in zip(times, times[1:], strict=False)] == [
+    assert [later - earlier for earlier, later in itertools.pairwise(times)] == [
         10, 20, 40, 80, 160, 320, 640, 900, 900,
     ]  # fmt: skip
 
