@@ -10,7 +10,8 @@ from cognito_guard.client._failure import Failure
 from cognito_guard.client._seams import Seams
 
 _FIRST: Final = 0.5
-_LONGEST: Final = 30.0
+_LONGEST: Final = 5.0
+_LONGEST_THROTTLED: Final = 30.0
 _REFUSED: Final = 10.0
 _LONGEST_REFUSED: Final = 60.0
 _LONGEST_RETRY_AFTER: Final = 5 * 60.0
@@ -50,7 +51,8 @@ class Backoff:
 
         A failure that may pass, such as 429, 5xx or no connection: as long as its `Retry-After` says, up to 5 minutes;
         up to a tenth is added, so that a fleet does not come back in the same instant. Without one, the delay doubles
-        from 0.5 to 30 s, and a random part of it between a half and all is waited for.
+        from 0.5 to 5 s, when over quota to 30 s, and a random part of it between a half and all is waited for. Calls
+        wait 10 s by default: with longer delays they would fail although the endpoint is back.
 
         Another one, such as `invalid_client`: the delay doubles from 10 to 60 s. A wrong secret must not use up the
         account's quota of token requests.
@@ -59,7 +61,8 @@ class Backoff:
         if not failure.passing:
             delay = min(_LONGEST_REFUSED, _REFUSED * 2.0**self._failures) * spread
         elif failure.retry_after is None:
-            delay = min(_LONGEST, _FIRST * 2.0**self._failures) * (1 + self._seams.random()) / 2
+            longest = _LONGEST_THROTTLED if failure.error == "throttled" else _LONGEST
+            delay = min(longest, _FIRST * 2.0**self._failures) * (1 + self._seams.random()) / 2
         else:
             delay = min(_LONGEST_RETRY_AFTER, failure.retry_after) * spread
         self._failures = min(self._failures + 1, 10)  # 2**10 is beyond every limit above

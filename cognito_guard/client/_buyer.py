@@ -20,7 +20,7 @@ from cognito_guard.client._store import StoredToken
 from cognito_guard.client._token import Token, renewal_fraction
 from cognito_guard.client._token_request import TokenRequest
 
-_POLL: Final = 0.05
+_POLL: Final = 0.08
 _LONGEST_POLL: Final = 0.4
 
 
@@ -94,7 +94,7 @@ class Buyer:
         secrets = self._read_secrets(errand)
         if isinstance(secrets, Failure):
             return secrets
-        seal = Seal(secrets, self._key, renewal_fraction(self._seams.random()))
+        seal = Seal(secrets, self._key, renewal_fraction(self._seams.random(), bought=False))
         # Whoever has the claim may be stuck. After this time it is not waited for.
         patient_until = self._seams.timer() + self._patience
         poll = _POLL
@@ -115,7 +115,7 @@ class Buyer:
             else:
                 return None
             # In small steps, with a look into the store after each: another process may succeed meanwhile.
-            self._seams.sleep(min(pause, poll * (1 + self._seams.random())))
+            self._seams.sleep(min(pause, poll * (1 + self._seams.random()) / 2))
             poll = min(_LONGEST_POLL, poll * 1.5)
         self._ledger.note_shared(token.expires_at - self._seams.clock())
         return token
@@ -179,7 +179,7 @@ class Buyer:
             return outcome
         self._of_requests.note_success()
         self._ledger.note_bought(outcome.lifetime)
-        fraction = renewal_fraction(self._seams.random())
+        fraction = renewal_fraction(self._seams.random(), bought=True)
         token = Token(outcome.value, asked_at, asked_at + outcome.lifetime, fraction)
         kept = self._store.put(self._key, StoredToken(seal.close(token), generation + 1), outcome.lifetime)
         self._release()

@@ -10,16 +10,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from cognito_guard.client._store import StoredToken
 from cognito_guard.errors import ConfigurationError
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows
-    fcntl = None  # type: ignore[assignment]
 
 _OWNER_ONLY: Final = 0o600
 _LONGEST: Final = 4 * 1024 * 1024  # bytes; a thousand tokens
@@ -56,8 +52,7 @@ class FileStore:
         self._lock_path: Final = self._path.with_name(self._path.name + ".lock")
         self._clock: Final = clock
         self._sleep: Final = sleep
-        if fcntl is None:  # pragma: no cover - Windows
-            raise ConfigurationError("FileStore needs file locks, which this platform does not have; use RedisStore")
+        self._fcntl: Final = _file_locks()
         if not self._path.parent.is_dir():
             raise ConfigurationError(f"the folder of the token file does not exist: {self._path.parent}")
         with suppress(FileNotFoundError):
@@ -126,14 +121,14 @@ class FileStore:
                 yield
             finally:
                 # Closing alone would not do: a child that was forked meanwhile holds the same open file.
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                self._fcntl.flock(descriptor, self._fcntl.LOCK_UN)
         finally:
             os.close(descriptor)
 
     def _lock(self, descriptor: int) -> None:
         for _ in range(_LOCK_ATTEMPTS):
             with suppress(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._fcntl.flock(descriptor, self._fcntl.LOCK_EX | self._fcntl.LOCK_NB)
                 return
             self._sleep(_LOCK_PAUSE)
         raise TimeoutError("the lock file of the token store is held by another process")
@@ -163,6 +158,13 @@ class FileStore:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def _file_locks() -> Any:
+    try:
+        return import_module("fcntl")
+    except ImportError as error:  # Windows
+        raise ConfigurationError("FileStore needs POSIX file locks; use RedisStore on this platform") from error
 
 
 def _is_record(record: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from cognito_guard._pool import is_loopback
 from cognito_guard.errors import ConfigurationError
@@ -86,13 +86,8 @@ def token_endpoint(url: str, *, allow_insecure_http: bool) -> str:
             host that is not loopback, without *allow_insecure_http*.
 
     """
-    try:
-        parts = urlsplit(url)
-        port = parts.port  # raises if it is none
-        usable = parts.scheme in {"https", "http"} and bool(parts.hostname) and port != 0
-    except (AttributeError, TypeError, ValueError):
-        usable = False
-    if not usable or not url.isascii() or not url.isprintable() or any(character in url for character in " @?#"):
+    parts = _parts(url)
+    if parts is None:
         raise ConfigurationError(
             "token_url must be the absolute URL of the token endpoint without user, query and fragment, such as "
             f"'https://DOMAIN/oauth2/token'; got {url!r}"
@@ -103,3 +98,14 @@ def token_endpoint(url: str, *, allow_insecure_http: bool) -> str:
             f"hosts only, or with allow_insecure_http=True; got {url!r}"
         )
     return url
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        # Reading the port raises if it is none.
+        usable = parts.scheme in {"https", "http"} and bool(parts.hostname) and parts.port != 0
+    except (AttributeError, TypeError, ValueError):
+        return None
+    plain = usable and url.isascii() and url.isprintable() and not any(character in url for character in " @?#")
+    return parts if plain else None

@@ -8,9 +8,11 @@ from typing import Final
 LONGEST_LIFE: Final = 24 * 60 * 60.0
 """Seconds; Cognito's longest validity of an access token. A longer one is cut to this."""
 
-EARLIEST_RENEWAL: Final = 0.70
-LATEST_RENEWAL: Final = 0.80
+RENEWAL: Final = (0.70, 0.80)
 """Fractions of a token's life. Renewal starts at a random one between them; AWS's guide to token caching says 75 %."""
+
+RENEWAL_BY_OTHERS: Final = (0.80, 0.85)
+"""The same for processes that took the token from a store. The one that bought it renews it; others if it does not."""
 
 _LONGEST_MARGIN: Final = 5.0
 _MARGIN: Final = 0.05
@@ -47,6 +49,7 @@ class Token:
         object.__setattr__(self, "usable_until", self.expires_at - min(_LONGEST_MARGIN, life * _MARGIN))
 
 
-def renewal_fraction(random: float) -> float:
-    """Return the fraction of a life that *random*, a number from 0 up to 1, chooses."""
-    return EARLIEST_RENEWAL + (LATEST_RENEWAL - EARLIEST_RENEWAL) * random
+def renewal_fraction(random: float, *, bought: bool) -> float:
+    """Return the fraction of a life that *random*, a number from 0 up to 1, chooses for who *bought* a token or not."""
+    earliest, latest = RENEWAL if bought else RENEWAL_BY_OTHERS
+    return earliest + (latest - earliest) * random

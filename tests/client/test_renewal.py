@@ -189,9 +189,11 @@ def test_a_token_serves_until_five_seconds_before_it_expires(
 
 
 def test_processes_renew_at_different_times() -> None:
-    assert renewal_fraction(0.0) == 0.70
-    assert renewal_fraction(0.5) == pytest.approx(0.75)
-    assert renewal_fraction(1.0) == pytest.approx(0.80)
+    assert renewal_fraction(0.0, bought=True) == 0.70
+    assert renewal_fraction(0.5, bought=True) == pytest.approx(0.75)
+    assert renewal_fraction(1.0, bought=True) == pytest.approx(0.80)
+    assert renewal_fraction(0.0, bought=False) == 0.80
+    assert renewal_fraction(1.0, bought=False) == pytest.approx(0.85)
 
 
 @pytest.mark.parametrize("lifetime", [0.5, 1, 5, 30, 300, 3600, 86400])

@@ -385,6 +385,13 @@ for number in range(10):
     assert len(json.loads(path.read_text())) == 20
 
 
+def test_without_file_locks_another_store_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+
+    with pytest.raises(ConfigurationError, match=r"^FileStore needs POSIX file locks; use RedisStore"):
+        FileStore(path)
+
+
 def test_a_file_store_says_its_path(path: Path) -> None:
     assert repr(FileStore(path)) == f"FileStore('{path}')"
 
