@@ -1,4 +1,4 @@
-"""One process of the fleet: callers who share one `ClientCredentials`, from a first line on standard input to its end."""
+"""One process of the fleet: callers of one `ClientCredentials`, from a first line on standard input to its end."""
 
 from __future__ import annotations
 
