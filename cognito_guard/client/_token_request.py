@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import encodings.idna  # noqa: F401 - see below
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
+from importlib import import_module
 from typing import Final
 from urllib.parse import quote_plus, urlencode
 
@@ -13,6 +15,11 @@ import httpx
 from cognito_guard.client._answer import Grant, read_answer
 from cognito_guard.client._failure import Failure
 from cognito_guard.client._seams import Seams
+
+# httpx imports these when the first client is made, and a look-up of a host imports the codec. It would be on a thread
+# of ours, and a child that is forked while another thread imports a module can never import it.
+for _name in ("certifi", "httpcore"):
+    import_module(_name)
 
 _LONGEST_BODY: Final = 64 * 1024  # bytes; a token is a few KiB
 _HEADERS: Final = {

@@ -129,3 +129,31 @@ def test_a_child_starts_its_ledger_from_nothing(make_client: Make, endpoint: Any
     client.token_sync()
     assert (client.status().bought, client.status().reused) == (0, 1)
     assert endpoint.calls == 1
+
+
+def test_nothing_is_imported_on_a_thread() -> None:
+    """A child that is forked while another thread imports a module can never import it."""
+    run("""
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        body = b'{"access_token": "a.b.c", "expires_in": 3600, "token_type": "Bearer"}'
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+with HTTPServer(("127.0.0.1", 0), Handler) as server:
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    client = ClientCredentials(f"http://localhost:{server.server_port}/token", client_id="a", client_secret="b")
+    before = set(sys.modules)
+    assert client.token_sync() == "a.b.c"
+    imported = set(sys.modules) - before
+    server.shutdown()
+assert not imported, imported
+""")
