@@ -84,7 +84,7 @@ class CognitoGuard(HasInternals):
             raise ConfigurationError(f"key_policy must be a KeyPolicy, got {key_policy!r}")
         if not isinstance(close_on_expiry, bool):
             raise ConfigurationError(f"close_on_expiry must be True or False, got {close_on_expiry!r}")
-        reporter = Reporter(on_event)
+        reporter = Reporter(on_event, timer)
         verifier = Verifier(
             pools,
             leeway=leeway,

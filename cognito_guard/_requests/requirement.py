@@ -111,7 +111,7 @@ class Requirement:
         if state.stranger is not None:
             return state.stranger.because
         names = self.condition.names if isinstance(self.condition, Granted) else ()
-        return InsufficientScopeError(self.condition.reason, tuple(sorted(names)))
+        return InsufficientScopeError(self.condition.reason, tuple(sorted(names)), str(self.condition))
 
     def with_scopes(self, scopes: frozenset[str]) -> Requirement:
         """Return the requirement of the same guard that the token grants all of *scopes*."""

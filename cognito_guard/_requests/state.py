@@ -90,8 +90,9 @@ class RequestState:
         """Return what to raise for *error*, having noted and reported that it ends this request."""
         if self.refusal is not None:
             return self.refusal
-        refusals = internals_of(self.guard).refusals
-        refusal = refusals.prepare(error, self.principal, scope)
+        internals = internals_of(self.guard)
+        refusals = internals.refusals
+        refusal = refusals.prepare(error, self.principal, scope, internals.verifier)
         # Of an answer that has begun there is nothing to take back; a websocket can be closed.
         if not self.started or scope["type"] == "websocket":
             self.refusal = refusal

@@ -15,7 +15,9 @@ from cognito_guard._principal import Principal
 from cognito_guard._report import Reporter
 from cognito_guard._tokens.cache import TokenCache
 from cognito_guard._tokens.claims import check_claims, principal_of
+from cognito_guard._tokens.evidence import Evidence, Judge, evidence_of
 from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH, KnownHeaders, check_max_token_length, parse
+from cognito_guard._tokens.shown import Shown
 from cognito_guard.errors import (
     ClaimError,
     ConfigurationError,
@@ -128,6 +130,11 @@ class Verifier:
         self._cache.put(digest, (principal, kid, key), len(presented))
         self._reporter.verified(principal)
         return principal
+
+    def evidence(self, reason: str, token: str, shown: Shown) -> Evidence:
+        """Return why *token* was refused with *reason*, for a log."""
+        judge = Judge(self.pools, self.known_headers, self._clock(), self._leeway, self.status(), self.max_token_length)
+        return evidence_of(reason, token, judge, shown)
 
     def seconds_left(self, principal: Principal) -> float:
         """Return for how many seconds the token of *principal* is still accepted, by the clock; 0 or less: no more."""

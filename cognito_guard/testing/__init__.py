@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cognito_guard import CognitoGuard, UserPool
+from cognito_guard._pool import FIXTURE_POOL_ID
 from cognito_guard.testing._caller import Caller
 from cognito_guard.testing._clock import ManualClock
 from cognito_guard.testing._deny_matrix import DenyCall, assert_no_holes, deny_matrix
@@ -86,7 +87,7 @@ def guard() -> CognitoGuard:
 
     Without that it is a guard to build an app with, set up for a user pool that does not exist.
     """
-    return CognitoGuard(UserPool("eu-central-1_Testing00", client_ids={"1testing0client0000000000"}))
+    return CognitoGuard(UserPool(FIXTURE_POOL_ID, client_ids={"1testing0client0000000000"}))
 
 
 @pytest.fixture(scope="session", name="cognito_key_ring")

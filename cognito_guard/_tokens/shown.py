@@ -1,0 +1,113 @@
+"""Values from strangers, as they may stand in a log: whole if they have a form that Cognito gives them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+from urllib.parse import quote
+
+from cognito_guard._grammar import CLIENT_ID, SCOPE, Form
+
+SECRET: Final = 8
+"""As many characters of a credential in a row are never shown."""
+
+_LONGEST_PATH: Final = 128
+_LONGEST_SECRET: Final = 16 * 1024
+_FEW: Final = 3
+# What a path holds as it is (RFC 3986 section 3.3), braces of a template, and % of what is percent-encoded already.
+_SAFE: Final = "/%{}!$&'()*+,;=:@~"
+_METHOD: Final = re.compile(r"[A-Z]{1,16}")
+_TOKEN_USES: Final = frozenset({"access", "id"})
+_ISSUER: Final = re.compile(
+    r"https://(?:issuer-)?cognito-idp\.[a-z0-9-]{1,32}\.[a-z.]{1,32}/([a-z0-9-]{1,32}_[0-9a-zA-Z]{1,55})"
+)
+_TYPES: Final[dict[type, str]] = {
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+class Shown:
+    """
+    Puts values of one request into words, without any part of *credentials*.
+
+    Args:
+        credentials: What its Authorization headers hold.
+
+    """
+
+    def __init__(self, credentials: bytes) -> None:
+        self._credentials: Final = credentials.decode("latin-1")
+
+    def client_id(self, value: object) -> str:
+        """Return a client id."""
+        return self._named(value, CLIENT_ID)
+
+    def token_use(self, value: object) -> str:
+        """Return a `token_use`."""
+        return value if isinstance(value, str) and value in _TOKEN_USES else kind_of(value)
+
+    def pool_id(self, issuer: object) -> str:
+        """Return the id of the user pool that *issuer* names."""
+        match = _ISSUER.fullmatch(issuer) if isinstance(issuer, str) else None
+        return match[1] if match and not self._leaks(match[1]) else kind_of(issuer)
+
+    def scopes(self, names: Iterable[object]) -> str:
+        """Return a few of the scopes *names*, and how many there are."""
+        return few([self._named(name, SCOPE) for name in names]) or "no scopes"
+
+    def method(self, method: str) -> str:
+        """Return an HTTP method."""
+        return method if _METHOD.fullmatch(method) and not self._leaks(method) else "OTHER"
+
+    def path(self, path: str | bytes) -> str:
+        """Return a path, percent-encoded and cut."""
+        # Each byte becomes three characters at most, and what is cut off need not be encoded.
+        text = quote(path[: _LONGEST_PATH + 1], safe=_SAFE)
+        if self._leaks(text) or self._leaks(path if isinstance(path, str) else path.decode("latin-1")):
+            return f"(a path of {len(path)} characters with a part of the token)"
+        return text if len(text) <= _LONGEST_PATH else f"{text[:_LONGEST_PATH]}..."
+
+    def _named(self, value: object, form: Form) -> str:
+        is_shown = (
+            isinstance(value, str)
+            and 0 < len(value) <= form.longest
+            and form.pattern.fullmatch(value)
+            and not self._leaks(value)
+        )
+        return str(value) if is_shown else kind_of(value)
+
+    def _leaks(self, text: str) -> bool:
+        credentials = self._credentials
+        # Looking through a huge header would cost more than the request itself.
+        if len(credentials) > _LONGEST_SECRET:
+            return True
+        return any(text[start : start + SECRET] in credentials for start in range(len(text) - SECRET + 1))
+
+
+def kind_of(value: Any) -> str:
+    """Return the type of *value*, of a JSON document, and its length."""
+    kind = _TYPES.get(type(value), "something else")
+    if isinstance(value, str):
+        return f"{kind} of {len(value)} characters"
+    if isinstance(value, list | dict):
+        return f"{kind} of {len(value)} members"
+    return kind
+
+
+def few(values: Collection[str]) -> str:
+    """Return the first three of *values*, and how many more there are."""
+    shown = " ".join(list(values)[:_FEW])
+    return shown if len(values) <= _FEW else f"{shown} and {len(values) - _FEW} more"
+
+
+def first(values: Collection[str]) -> str:
+    """Return the first of *values*, our own settings, and how many more there are."""
+    ordered = sorted(values)
+    return " and ".join([ordered[0], *([f"{len(ordered) - 1} more"] if len(ordered) > 1 else [])])
