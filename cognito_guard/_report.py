@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from cognito_guard import _log
 from cognito_guard._flood import WINDOW, Flood, Kind
@@ -20,8 +19,7 @@ OnEvent = Callable[[Event], None]
 _SERVER_ERRORS: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """
     Where a request was refused and why, for people who read logs; all of it printable ASCII.
 
@@ -82,29 +80,13 @@ class Reporter:
         annotate(error.reason, client_id)
         if is_written or self._on_event is not None:
             account = account_of()
-            event = Refused(
-                error.status,
-                error.reason,
-                client_id,
-                method=account.method,
-                route=account.route,
-                found=account.found,
-                accepted=account.accepted,
-                hint=account.hint,
-                claimed_client_id=account.claimed_client_id,
-            )
+            fields: dict[str, Any] = {"status": error.status, "reason": error.reason, "client_id": client_id}
+            fields |= zip(account._fields[:-1], account[:-1], strict=True)
             if is_written:
-                _log.write(
-                    level,
-                    "%s %s refused %d %s: %s",
-                    account.method,
-                    account.route,
-                    error.status,
-                    error.reason,
-                    account.text,
-                    extra=asdict(event),
-                )
-            self._emit(event)
+                values = (account.method, account.route, error.status, error.reason, account.text)
+                _log.write(level, "%s %s refused %d %s: %s", *values, extra=fields)
+            if self._on_event is not None:
+                self._emit(Refused(**fields))
 
     def settle(self) -> None:
         """Write the counts that are kept back: the app shuts down."""

@@ -43,7 +43,7 @@ def _route(scope: Scope, shown: Shown) -> str:
     if template is not None:
         # A mount has put what was sent for its own path there.
         prefix = scope.get("root_path", "")
-        return f"{shown.path(prefix)}{template}" if prefix else str(template)
+        return f"{shown.path(prefix.encode())}{template}" if prefix else str(template)
     # Of servers that hand on the path of a request target as it is, with the query.
     return shown.path((scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0])
 

@@ -121,7 +121,7 @@ def _of_claims(reason: str, claims: Mapping[str, Any], judge: Judge, shown: Show
         evidence = _of_type(reason.removeprefix("claim_"), claims)
     # In an ID token the client is the audience.
     client_id = claims.get("client_id", claims.get("aud"))
-    return evidence._replace(client_id=None if client_id is None else shown.client_id(client_id))
+    return evidence if client_id is None else evidence._replace(client_id=shown.client_id(client_id))
 
 
 def _of_issuer(issuer: object, judge: Judge, shown: Shown) -> Evidence:
