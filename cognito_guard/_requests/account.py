@@ -23,7 +23,7 @@ _START: Final = len("bearer ")
 def account_of(error: RefusalError, principal: Principal | None, scope: Scope, verifier: Verifier) -> Account:
     """Return where the request with *scope* was refused, and why."""
     headers = authorization(scope["headers"])
-    shown = Shown(b" ".join(headers))
+    shown = Shown(headers)
     method = shown.method(scope.get("method", "WEBSOCKET"))
     route = _route(scope, shown)
     try:

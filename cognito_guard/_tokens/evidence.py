@@ -119,6 +119,8 @@ def _of_claims(reason: str, claims: Mapping[str, Any], judge: Judge, shown: Show
         evidence = _OF_CLAIM[reason](claims, pool, judge, shown)
     else:
         evidence = _of_type(reason.removeprefix("claim_"), claims)
+    if reason == "claim_client_id":
+        return evidence._replace(client_id=evidence.found)
     # In an ID token the client is the audience.
     client_id = claims.get("client_id", claims.get("aud"))
     return evidence if client_id is None else evidence._replace(client_id=shown.client_id(client_id))

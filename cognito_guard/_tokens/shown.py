@@ -36,15 +36,16 @@ _TYPES: Final[dict[type, str]] = {
 
 class Shown:
     """
-    Puts values of one request into words, without any part of *credentials*.
+    Puts values of one request into words, without any part of its credentials that is secret.
 
     Args:
-        credentials: What its Authorization headers hold.
+        credentials: The values of its Authorization headers.
 
     """
 
-    def __init__(self, credentials: bytes) -> None:
-        self._credentials: Final = credentials.decode("latin-1")
+    def __init__(self, credentials: Iterable[bytes]) -> None:
+        # Of a token the signature: without it, the rest is of no use to anybody.
+        self._secrets: Final = b" ".join(value.rpartition(b".")[2] for value in credentials).decode("latin-1")
 
     def client_id(self, value: object) -> str:
         """Return a client id."""
@@ -72,8 +73,9 @@ class Shown:
         text = sent = path[: _LONGEST_PATH + 1].decode("latin-1")
         if not _PATH.fullmatch(sent):
             text = quote(path[: _LONGEST_PATH + 1], safe=_SAFE)
-        if self._leaks(sent) or (text != sent and self._leaks(text)):
-            return f"(a path of {len(path)} characters with a part of the token)"
+        # What starts like a token may be one, of somebody else too.
+        if "eyJ" in sent or self._leaks(sent) or (text != sent and self._leaks(text)):
+            return f"(a path of {len(path)} characters that holds a token)"
         return text if len(text) <= _LONGEST_PATH else f"{text[:_LONGEST_PATH]}..."
 
     def _named(self, value: object, form: Form) -> str:
@@ -86,16 +88,16 @@ class Shown:
         return str(value) if is_shown else kind_of(value)
 
     def _leaks(self, text: str) -> bool:
-        credentials = self._credentials
-        # Looking through a huge header would cost more than the request itself.
-        if len(credentials) > _LONGEST_SECRET:
-            return True
-        if len(text) < SECRET or not credentials:
+        secrets = self._secrets
+        if len(text) < SECRET or len(secrets) < SECRET:
             return False
+        # Looking through a huge header would cost more than the request itself.
+        if len(secrets) > _LONGEST_SECRET:
+            return True
         # Each eight characters have four in them that begin at a multiple of five: a fifth of the look-ups.
         for start in range(0, len(text) - 3, 5):
-            if text[start : start + 4] in credentials:
-                return any(text[start : start + SECRET] in credentials for start in range(len(text) - SECRET + 1))
+            if text[start : start + 4] in secrets:
+                return any(text[start : start + SECRET] in secrets for start in range(len(text) - SECRET + 1))
         return False
 
 
