@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
 from cognito_guard._grammar import SCOPE_DESCRIPTION, full_scope
-from cognito_guard._installation import check_app, install
+from cognito_guard._installation import announce, check_app, install, summary
 from cognito_guard._keys.fetch import Fetch, fetch
 from cognito_guard._keys.key_set import KeyPolicy, KeyStatus
 from cognito_guard._pool import UserPool, common_resource_server
@@ -98,7 +98,13 @@ class CognitoGuard(HasInternals):
         )
         refusals = Refusals(realm=realm, on_error=on_error, reporter=reporter)
         super().__init__(
-            Internals(verifier=verifier, refusals=refusals, check=check_app, close_on_expiry=close_on_expiry)
+            Internals(
+                verifier=verifier,
+                refusals=refusals,
+                check=check_app,
+                announce=lambda app: announce(self._internals, app),
+                close_on_expiry=close_on_expiry,
+            )
         )
         self._identifier: Final = common_resource_server(pools)
         self._allow_short: Final = any(pool.has_own_issuers for pool in pools)
@@ -286,6 +292,9 @@ class CognitoGuard(HasInternals):
         requirement. A caller whose request is refused for want of a scope is known: an access log can name it.
         """
         return principal_of(conn.scope, self)
+
+    def __repr__(self) -> str:
+        return f"<CognitoGuard of {summary(self._internals.verifier)}>"
 
     def __call__(self, *_args: object, **_kwargs: object) -> NoReturn:
         """Refuse: `Depends(guard)` and `@guard` ask for nothing."""

@@ -55,6 +55,10 @@ class Refusals:
         self._reporter.refused(error, principal, lambda: account_of(error, principal, scope, verifier))
         return error.with_headers(self._headers(error))
 
+    def settle(self) -> None:
+        """Have the refusals of a flood told that were counted and not told yet."""
+        self._reporter.settle()
+
     def _headers(self, error: RefusalError) -> dict[str, str]:
         if isinstance(error, KeysUnavailableError):
             return {"retry-after": str(error.retry_after)}

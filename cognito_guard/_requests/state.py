@@ -131,9 +131,13 @@ def state_of(scope: Scope, guard: HasInternals) -> RequestState:
     """
     state = latest_state(scope, guard)
     if state is None:
+        others = states_of(scope)
         _log.error(
-            "a route requires a guard that is not installed: call guard.install(app), or wrap the app in "
-            "CognitoGuardMiddleware(app, guard=guard); until then the route refuses everyone"
+            "a route requires %r, which is not installed%s; until then the route refuses everyone",
+            guard,
+            f", but another one is: {others[-1].guard!r}. Write the requirement with that guard, or install both"
+            if others
+            else ": call guard.install(app), or wrap the app in CognitoGuardMiddleware(app, guard=guard)",
         )
         raise NotInstalledError
     headers = scope["headers"]
