@@ -234,8 +234,8 @@ def keys_of(keys: KeyStatus) -> str:
 
 
 def seconds(number: float) -> str:
-    """Return a time in words."""
-    return f"{number:.0f} s" if abs(number) >= 10 else f"{number:.3g} s"  # noqa: PLR2004 - one decimal says little then
+    """Return a time in words, to a tenth of a second below ten."""
+    return f"{number:.0f} s" if number >= 10 else f"{round(number, 1):g} s"  # noqa: PLR2004 - a tenth says little then
 
 
 def _says(found: str, of_what: str = "") -> str:
