@@ -12,8 +12,8 @@ from starlette.requests import HTTPConnection
 
 from cognito_guard._grammar import SCOPE_DESCRIPTION, full_scope
 from cognito_guard._installation import check_app, install
-from cognito_guard._keys.fetch import Fetch, fetch
-from cognito_guard._keys.key_set import KeyPolicy, KeyStatus
+from cognito_guard._keys.fetch import Fetch
+from cognito_guard._keys.policy import KeyPolicy, KeyStatus
 from cognito_guard._pool import UserPool, common_resource_server
 from cognito_guard._principal import Principal
 from cognito_guard._report import OnEvent, Reporter
@@ -25,7 +25,7 @@ from cognito_guard._requests.requirement import Requirement
 from cognito_guard._requests.state import principal_of
 from cognito_guard._routes.misuse import WRITE_A_REQUIREMENT
 from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH
-from cognito_guard._tokens.verifier import Verifier
+from cognito_guard._tokens.verifier import Verifier, wall_clock
 from cognito_guard.errors import ConfigurationError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -73,9 +73,9 @@ class CognitoGuard(HasInternals):
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
         close_on_expiry: bool = False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall_clock,
         timer: Callable[[], float] = time.monotonic,
-        fetch: Fetch = fetch,
+        fetch: Fetch | None = None,
     ) -> None:
         for name, hook in (("on_event", on_event), ("on_error", on_error), ("fetch", fetch)):
             if hook is not None and not callable(hook):
@@ -266,7 +266,9 @@ class CognitoGuard(HasInternals):
 
     async def prefetch(self) -> None:
         """
-        Fetch the keys of all pools that have no fresh ones. The lifespan does so; without one, the first request does.
+        Fetch the keys of all pools that have none; keys that are due are refreshed in the background.
+
+        The lifespan does so; without one, the first request does.
 
         Raises:
             KeysUnavailableError: A pool has no keys, and none could be fetched.

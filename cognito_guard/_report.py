@@ -56,7 +56,9 @@ class Reporter:
     def keys_failed(self, event: KeysFailed, outlook: str) -> None:
         """A key set could not be fetched; *outlook* says what that means for requests."""
         level = logging.WARNING if event.usable else logging.ERROR
-        _log.log(level, "keys of %s not fetched: %s; %s", event.pool_id, event.error, outlook)
+        error = "; ".join(filter(None, (event.error, event.advice)))
+        line = "keys of %s not fetched: %s; %s; next attempt in %.1f s"
+        _log.log(level, line, event.pool_id, error, outlook, event.next_attempt)
         self._emit(event)
 
     def _emit(self, event: Event) -> None:

@@ -154,7 +154,7 @@ class CognitoGuardMiddleware:
                     _log.warning("starting without keys; requests are answered with 503 until they can be fetched")
             elif message["type"] == "lifespan.shutdown.complete":
                 # Before it is sent: servers may end the process right after.
-                await internals_of(self.guard).verifier.settle()
+                await internals_of(self.guard).verifier.wind_down()
             await send(message)
 
         await self.app(scope, receive, send_with_keys)

@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from cognito_guard import CognitoGuard
-from cognito_guard._keys.key_set import LAST_BACKOFF
+from cognito_guard._keys.policy import LAST_BACKOFF
+from cognito_guard._requests.internals import internals_of
 from cognito_guard.errors import KeysUnavailableError
 from cognito_guard.local import Fault, LocalCognito, PoolKeys
 from cognito_guard.testing._clock import ManualClock
@@ -83,6 +84,8 @@ class KeyDrills:
         async def refresh() -> None:
             with suppress(KeysUnavailableError):
                 await self._guard.prefetch()
+            # With keys at hand, prefetch() leaves the refresh to the background.
+            await internals_of(self._guard).verifier.settle()
 
         thread = threading.Thread(target=lambda: asyncio.run(refresh()))
         thread.start()
