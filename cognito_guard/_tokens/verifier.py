@@ -28,8 +28,10 @@ from cognito_guard.errors import (
 SHUTDOWN_PATIENCE: Final = 0.5
 """Longest time that a shutdown waits for fetches of keys, in seconds."""
 
-# Copied, for a new one would look its algorithm up each time.
+_SCHEME: Final = b"Bearer "
+# Copied: a new one would look its algorithm up each time.
 _SHA256: Final = sha256()
+_BEARER: Final = sha256(_SCHEME)
 
 
 def wall_clock() -> float:
@@ -89,6 +91,7 @@ class Verifier:
         if isinstance(leeway, bool) or not isinstance(leeway, int | float) or not 0 <= leeway < math.inf:
             raise ConfigurationError(f"leeway must be a number of seconds, zero or more, got {leeway!r}")
         self.max_token_length: Final = check_max_token_length(max_token_length)
+        self._longest: Final = len(_SCHEME) + max_token_length
         self.policy: Final = key_policy
         self._leeway: Final = leeway
         self._clock: Final = clock
@@ -105,6 +108,22 @@ class Verifier:
             for pool in pools
         ]
         self._by_issuer: Final = _by_issuer(self._pools)
+
+    def known(self, credentials: bytes) -> Principal | None:
+        """
+        Return the caller of a request whose Authorization header is *credentials*, if the token was verified before.
+
+        None for any token that was not, for one that has expired or whose key is no longer current, and for any other
+        spelling than `Bearer token`: then `verify` decides.
+        """
+        if len(credentials) > self._longest:
+            return None
+        hashing = _SHA256.copy()
+        hashing.update(credentials)
+        principal = self._remembered(hashing.digest())
+        if principal is not None:
+            self._reporter.verified(principal)
+        return principal
 
     async def verify(self, token: str) -> Principal:
         """
@@ -129,15 +148,12 @@ class Verifier:
         if len(token) > self.max_token_length:
             raise MalformedTokenError("oversized")
         presented = token.encode("ascii")
-        hashing = _SHA256.copy()
+        hashing = _BEARER.copy()
         hashing.update(presented)
         digest = hashing.digest()
-        entry = self._cache.get(digest)
-        if entry is not None:
-            principal, kid, key = entry
-            _, keys = self._by_issuer[principal.issuer]
-            if keys.get(kid) is key and self._clock() < principal.expires_at + self._leeway:
-                return principal
+        remembered = self._remembered(digest)
+        if remembered is not None:
+            return remembered
         header, kid, payload, claims, signing_input, signature = parse(presented, self.known_headers)
         issuer = claims.get("iss")
         trusted = self._by_issuer.get(issuer) if type(issuer) is str else None
@@ -154,6 +170,17 @@ class Verifier:
         principal = principal_of(claims, payload)
         self.known_headers.remember(header, kid)
         self._cache.put(digest, (principal, kid, held), len(presented))
+        return principal
+
+    def _remembered(self, digest: bytes) -> Principal | None:
+        entry = self._cache.get(digest)
+        if entry is None:
+            return None
+        principal, kid, key = entry
+        # Asked of the guard each time: a key may have been withdrawn or replaced since.
+        _, keys = self._by_issuer[principal.issuer]
+        if keys.get(kid) is not key or self._clock() >= principal.expires_at + self._leeway:
+            return None
         return principal
 
     def seconds_left(self, principal: Principal) -> float:
