@@ -35,6 +35,11 @@ MAX_DESCRIPTION: Final = 256
 _DOCS: Final = ("openapi_url", "docs_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
 
 
+def _now() -> float:
+    # Looked up per call: what freezegun replaces is time.time, not what a default argument holds.
+    return time.time()
+
+
 class CognitoGuard(HasInternals):
     """
     Guards an app with the access tokens of one or more Cognito user pools.
@@ -53,7 +58,7 @@ class CognitoGuard(HasInternals):
         on_event: Called with each `cognito_guard.events` object. Must not block.
         on_error: `on_error(conn, error)` returns the response to a refused request, or an awaitable of it. Without it
             a handler that the app registered for `HTTPException` is used, or else a JSON object.
-        clock: Seconds since the epoch; times in tokens are compared with it.
+        clock: Seconds since the epoch; times in tokens are compared with it. Default: `time.time`, looked up per call.
         timer: Monotonic seconds; the age of keys is measured with it.
         fetch: Gets a key set, in place of the built-in GET.
 
@@ -71,7 +76,7 @@ class CognitoGuard(HasInternals):
         realm: str | None = None,
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = _now,
         timer: Callable[[], float] = time.monotonic,
         fetch: Fetch = fetch,
     ) -> None:
