@@ -180,6 +180,9 @@ class CognitoGuard(HasInternals):
         """
         Return the requirement that the token grants all of *scopes*.
 
+        In tests, `app.dependency_overrides[guard.require(...)]` replaces it at FastAPI's routes. The guard that is
+        installed still asks for a valid token.
+
         Raises:
             ConfigurationError: No scopes, or one that is not a single scope.
 
