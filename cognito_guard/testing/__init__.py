@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cognito_guard import CognitoGuard
 from cognito_guard.testing._caller import Caller
 from cognito_guard.testing._clock import ManualClock
-from cognito_guard.testing._deny_matrix import DenyCall, assert_no_holes, deny_matrix
+from cognito_guard.testing._deny_matrix import DenyCall, Progress, assert_no_holes, deny_matrix
 from cognito_guard.testing._hostile import HOSTILE_TOKENS, HostileToken, HostileTokens
 from cognito_guard.testing._installed import guard_of
 
@@ -47,6 +47,7 @@ __all__ = [
     "KeyDrills",
     "KeyRing",
     "ManualClock",
+    "Progress",
     "StandIn",
     "as_",
     "assert_no_holes",

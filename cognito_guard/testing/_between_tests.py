@@ -35,7 +35,7 @@ class BetweenTests:
 
     def _begin(self) -> None:
         self._made_before = self._stand_in.tokens_made
-        self._judged_before = self._stand_in.tokens_judged
+        self._judged_before = self._stand_in.times_judged
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
@@ -52,7 +52,7 @@ class BetweenTests:
         return report
 
     def _missed_the_guard(self) -> bool:
-        made, judged = self._stand_in.tokens_made, self._stand_in.tokens_judged
+        made, judged = self._stand_in.tokens_made, self._stand_in.times_judged
         # A session-wide client got its token long ago: then it counts whether the guard saw any so far.
         return judged == self._judged_before and (made > self._made_before or (made > 0 and judged == 0))
 

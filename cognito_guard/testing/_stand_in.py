@@ -38,7 +38,7 @@ class StandIn:
         hostile: Tokens that the guard must refuse.
         drills: What may happen to keys.
         tokens_made: How many tokens `token`, `headers`, `caller` and `mint_user` made.
-        tokens_judged: How many tokens under the issuers of the guard's pools the guard was asked to judge.
+        times_judged: How often the guard judged a token under an issuer of its pools, at least once for each.
         blocks: How many `stand_in` blocks share it.
 
     """
@@ -53,7 +53,7 @@ class StandIn:
         self.hostile: Final = HostileTokens(self._doubles[0], keys["foreign"])
         self.drills: Final = KeyDrills(guard, self.cognito, clock, keys)
         self.tokens_made = 0
-        self.tokens_judged = 0
+        self.times_judged = 0
         self.blocks = 0
         paths = {url: f"/{pool.pool_id}/.well-known/jwks.json" for pool in pools_of(guard) for url in pool.jwks_urls}
         self._takeover: Final = Takeover(
@@ -120,8 +120,8 @@ class StandIn:
         self._takeover.end()
 
     def _clock_of_the_guard(self) -> float:
-        # The guard asks for the time once for each token whose issuer it knows.
-        self.tokens_judged += 1
+        # The guard asks for the time when it judges a token whose issuer it knows, and only then.
+        self.times_judged += 1
         return self.clock()
 
 

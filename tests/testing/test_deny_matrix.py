@@ -504,8 +504,8 @@ async def test_tokens_are_made_once(make_guard: MakeGuard, pool: LocalPool, writ
 
 
 async def test_the_stand_in_of_a_guard_makes_tokens_that_it_accepts() -> None:
-    audience = "https://orders.example"
-    guard = CognitoGuard(UserPool("eu-west-1_AbCdEf123", client_ids={"of-another-form"}, audience=audience))
+    options = {"issuers": ["https://login.example/pool"], "audience": "https://orders.example"}
+    guard = CognitoGuard(UserPool("eu-west-1_AbCdEf123", client_ids={"of-another-form"}, **options))  # type: ignore[arg-type]
     app = Starlette(
         routes=[Route("/read", guard.require(READ)(forbid)), Route("/admin", guard.require_groups("admins")(forbid))]
     )
