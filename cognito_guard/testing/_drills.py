@@ -13,7 +13,7 @@ from cognito_guard._keys.key_set import LAST_BACKOFF
 from cognito_guard.errors import KeysUnavailableError
 from cognito_guard.local import Fault, LocalCognito, PoolKeys
 from cognito_guard.testing._clock import ManualClock
-from cognito_guard.testing._takeover import policy_of
+from cognito_guard.testing._takeover import policy_of, settle
 
 
 class KeyDrills:
@@ -87,6 +87,8 @@ class KeyDrills:
         async def refresh() -> None:
             with suppress(KeysUnavailableError):
                 await self._guard.prefetch()
+            # Keys that are due may be left to the background.
+            await settle(self._guard)
 
         thread = threading.Thread(target=lambda: asyncio.run(refresh()))
         thread.start()

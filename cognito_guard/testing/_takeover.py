@@ -20,6 +20,11 @@ def policy_of(guard: CognitoGuard) -> KeyPolicy:
     return internals_of(guard).verifier.policy
 
 
+async def settle(guard: CognitoGuard) -> None:
+    """Wait until *guard* has fetched the keys that it has begun to fetch."""
+    await internals_of(guard).verifier.settle()
+
+
 class Takeover:
     """
     Has *guard* judge by another clock and other keys, with all its other options, until `end`.
