@@ -92,4 +92,4 @@ async def call(
     finally:
         refusals_seen.reset(before)
     silent = answered.cancelled_caught and not statuses
-    return Outcome(None if silent else next(iter(statuses), 500), next(iter(refusals), None))
+    return Outcome(None if silent else next(iter(statuses), 500), refusals[-1] if refusals else None)

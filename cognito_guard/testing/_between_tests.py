@@ -47,7 +47,7 @@ class BetweenTests:
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Add a section to the report of a failed test if its tokens never reached the guard."""
         report = yield
-        if report.when == "call" and report.failed and self._missed_the_guard():
+        if report.failed and self._missed_the_guard():
             report.sections.append(("cognito_guard", self._explanation()))
         return report
 

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket as StarletteWebSocket
 
 from cognito_guard import CognitoGuard, Principal, UserPool
+from cognito_guard._report import refusals_seen
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.local import LocalClient, LocalPool
 from cognito_guard.testing import assert_no_holes, deny_matrix, stand_in
@@ -212,11 +213,7 @@ async def test_a_route_that_a_guard_refuses_everybody_is_caught(
 ) -> None:
     guard = make_guard()
 
-    async def shut(request: Request) -> Response:
-        await guard.require("orders/order.delete")(conn=request)
-        raise AssertionError
-
-    app = Starlette(routes=[Route("/", guard.authenticated(shut))])
+    app = Starlette(routes=[Route("/", guard.authenticated(functools.partial(judge_more, guard)))])
     guard.install(app)
 
     with pytest.raises(AssertionError, match="that grants it: 403 scope by a guard, expected no refusal"):
@@ -426,6 +423,46 @@ async def test_a_parameter_that_does_not_fit_is_pointed_out(
     await assert_no_holes(app, pool.mint_user, parameters=ITEM)
 
 
+async def test_hints_are_given_where_they_fit_alone(
+    make_guard: MakeGuard, pool: LocalPool, writer: LocalClient
+) -> None:
+    async def missing(request: Request) -> Response:
+        return PlainTextResponse("no such order", 404)
+
+    guard = make_guard()
+    app = Starlette(routes=[Route("/orders/{item}", guard.require(READ)(missing))])
+    guard.install(app)
+
+    # All calls are answered with 401, but by the guard.
+    with pytest.raises(AssertionError) as caught:
+        await assert_no_holes(app, lambda name, *scopes, groups: "no.good.token")
+    assert "No call reached a guard" not in str(caught.value)
+
+    # There is a hole, but it is not what the app does not find.
+    app.routes.append(Route("/shut", guard.authenticated(functools.partial(judge_more, guard))))
+    with pytest.raises(AssertionError) as caught:
+        await assert_no_holes(app, pool.mint_user)
+    assert "404" not in str(caught.value)
+
+    # What is not found has no parameter in its path.
+    with pytest.raises(AssertionError, match="404 by the app") as caught:
+        await assert_no_holes(Starlette(routes=[Route("/plain", missing), Route("/deny", deny)]), pool.mint_user)
+    assert "parameters=" not in str(caught.value)
+
+
+async def judge_more(guard: CognitoGuard, request: Request) -> Response:
+    await guard.require("orders/order.delete")(conn=request)
+    raise AssertionError
+
+
+async def test_nothing_is_noted_of_refusals_after_the_matrix(
+    make_guard: MakeGuard, pool: LocalPool, writer: LocalClient
+) -> None:
+    await deny_matrix(simple_app(make_guard()), pool.mint_user)
+
+    assert refusals_seen.get() is None
+
+
 # Long runs
 
 
@@ -491,6 +528,7 @@ async def test_a_function_decides_which_handlers_are_reached(
 async def test_tokens_are_made_once(make_guard: MakeGuard, pool: LocalPool, writer: LocalClient) -> None:
     guard = make_guard()
     app = Starlette(routes=[Route(f"/{number}", guard.require(READ, WRITE)(forbid)) for number in range(20)])
+    app.routes.append(Route("/bill", guard.require("billing/bill.read")(forbid)))
     guard.install(app)
     made = []
 
@@ -500,7 +538,10 @@ async def test_tokens_are_made_once(make_guard: MakeGuard, pool: LocalPool, writ
 
     await assert_no_holes(app, mint)
 
-    assert len(made) == 3
+    assert len(made) == 3 + 2
+    # Each names every resource server, so that a guard may ask for any of them.
+    assert {scope.partition("/")[0] for scope in made[2]} == {"orders", "billing", "none"}
+    assert all({"orders", "billing"} <= {scope.partition("/")[0] for scope in scopes} for scopes in made)
 
 
 async def test_the_stand_in_of_a_guard_makes_tokens_that_it_accepts() -> None:

@@ -361,7 +361,7 @@ def reader(cognito):
 
 
 FAILS = """
-import shop
+import pytest, shop
 from starlette.testclient import TestClient
 
 def test_reads(auth_headers):
@@ -381,6 +381,19 @@ def test_a_forgotten_guard_explains_itself(run: Run) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*cognito_guard*", "No token of this test reached the guard*", "*overrides the*"])
     result.stdout.fnmatch_lines(["    def guard():"])
+
+
+def test_a_fixture_that_fails_for_want_of_the_guard_is_told_so(run: Run) -> None:
+    result = run(
+        files={
+            "conftest.py": 'pytest_plugins = ["cognito_guard.testing"]',
+            "test_it.py": FAILS.format(status=200).replace("def test_reads", "@pytest.fixture\ndef reads")
+            + "\n\ndef test_it(reads):\n    pass",
+        }
+    )
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["No token of this test reached the guard*"])
 
 
 def test_a_test_that_passes_is_told_nothing(run: Run) -> None:

@@ -139,6 +139,7 @@ def test_keys_are_after_an_inner_block_what_they_were_before_it(
         assert status(guard, within) == 401
         assert [status(guard, each) for each in [*headers, cognito.headers(READ)]] == [200] * (ahead + 2)
         assert (set(cognito.cognito.pool.published), cognito.cognito.pool.keys) == (published, signing)
+        assert cognito.drills.rotations == ahead
 
 
 @pytest.mark.parametrize("option", [{"clock": ManualClock()}, {"keys": KeyRing()}])
@@ -163,6 +164,15 @@ def test_tokens_of_one_guard_are_of_no_use_at_another_of_another_pool(status: St
         assert status(one, cognito.headers(READ)) == 200
         assert status(other, cognito.headers(READ)) == 401
         assert status(other, cognito_of_the_other.headers(READ)) == 200
+
+
+def test_pools_have_keys_of_their_own_and_one_pool_has_the_same_at_each_guard() -> None:
+    guards = [make_guard(), make_guard(client_id="1another0client00000000000"), make_guard("eu-west-1_GhIjKl456")]
+    with stand_in(guards[0]) as one, stand_in(guards[1]) as same, stand_in(guards[2]) as other:
+        keys = [each.cognito.pool.keys for each in (one, same, other)]
+
+    assert keys[0] is keys[1]
+    assert keys[0] is not keys[2]
 
 
 def test_two_guards_may_go_by_one_clock(status: Status) -> None:
