@@ -68,7 +68,7 @@ class LocalCognito:
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
     ) -> None:
         self.pools: Final = pools or (_default_pool(),)
-        self.disputed = DisputedAnswers() if disputed is None else disputed
+        self.disputed: DisputedAnswers = DisputedAnswers() if disputed is None else disputed
         self.faults: Final = Faults(sleep)
         self._by_id: Final = {pool.pool_id: pool for pool in self.pools}
         if len(self._by_id) < len(self.pools):

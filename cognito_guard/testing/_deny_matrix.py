@@ -96,6 +96,9 @@ async def deny_matrix(app: ASGIApp, mint: Mint, **options: Unpack[MatrixOptions]
 
     Whether a guard refused a call is learnt from the guard, not from the status: the app's own 401 or 403 is none.
 
+    All tokens are of a user. A route for machines alone must refuse the last one as well. The matrix does not know which
+    caller meets `require_that`, so it leaves out the last call to such a route.
+
     Args:
         app: The app, with its guard installed.
         mint: Signs tokens that this guard accepts, such as `cognito_stand_in.mint_user`.

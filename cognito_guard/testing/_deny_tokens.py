@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import product
 from typing import Final, NamedTuple, Protocol
 
+from cognito_guard._requests.conditions import CallerIs, Condition, Granted, InGroup, That
 from cognito_guard.audit import RouteEntry
 
 _NO_SCOPE: Final = "no.such.scope"
@@ -54,19 +56,24 @@ class Tokens:
         self._always: Final = {f"{server}/{_NO_SCOPE}" for server in servers}
 
     def attempts(self, route: RouteEntry) -> Iterator[Attempt]:
-        """Yield what to call *route* with; the last one is let through."""
+        """Yield what to call *route* with; the last one is let through, if it is known which token that is."""
         granting = self._granting(route)
+        conditions = [each.condition for each in route.requirements]
         yield Attempt("no token", None, None if route.public else 401)
         if not route.public:
             yield Attempt("a tampered token", granting[: -len(_OTHER_SIGNATURE)] + _OTHER_SIGNATURE, 401)
-            for missing in _what_may_be_missing(route):
+            for missing in dict.fromkeys(names for each in conditions for names in _lacking(each)):
                 yield Attempt(
                     f"a token without {' and '.join(sorted(missing))}", self._granting(route, without=missing), 403
                 )
-        yield Attempt("a token that grants it", granting, None)
+        if any(isinstance(each, CallerIs) and each.machine for each in conditions):
+            yield Attempt("a token of a user", granting, 403)
+        elif not any(isinstance(each, That) for each in conditions):
+            yield Attempt("a token that grants it", granting, None)
 
     def _granting(self, route: RouteEntry, without: Collection[str] = ()) -> str:
-        groups = {name for each in route.requirements if each.kind == "groups" for name in each.names}
+        conditions = [each.condition for each in route.requirements]
+        groups = {name for each in conditions if isinstance(each, InGroup) for name in each.names}
         scopes = self._always | route.scopes.difference(without)
         wanted = tuple(sorted(scopes)), tuple(sorted(groups.difference(without)))
         if wanted not in self._made:
@@ -74,10 +81,12 @@ class Tokens:
         return self._made[wanted]
 
 
-def _what_may_be_missing(route: RouteEntry) -> Iterator[Collection[str]]:
-    """Yield sets of scopes or groups: a caller who lacks one whole set must be refused."""
-    for requirement in route.requirements:
-        if requirement.kind == "all":
-            yield from ([name] for name in requirement.names)
-        elif requirement.names:
-            yield requirement.names
+def _lacking(condition: Condition) -> list[frozenset[str]]:
+    """Return sets of scopes or groups: a caller who lacks one whole set does not meet *condition*."""
+    if isinstance(condition, InGroup):
+        return [condition.names]
+    if not isinstance(condition, Granted):
+        return []
+    # The caller lacks one scope of each alternative.
+    choices = (frozenset(choice) for choice in product(*map(sorted, condition.alternatives)))
+    return sorted(dict.fromkeys(choices), key=sorted)

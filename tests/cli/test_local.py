@@ -25,6 +25,8 @@ from cognito_guard._cli.main import main
 from cognito_guard.local import LocalCognito, LocalPool, PoolKeys
 from cognito_guard.local._serving import listen, serving
 
+pytestmark = pytest.mark.slow
+
 LOUDLY = "NOT FOR PRODUCTION"
 
 
@@ -44,7 +46,7 @@ def printed_by(*argv: str, meanwhile: Callable[[str], object] = len, number: int
     announcement = Announcement()
 
     def visit() -> None:
-        assert announcement.complete.wait(30)
+        assert announcement.complete.wait(120)
         try:
             meanwhile(announcement.getvalue())
         finally:

@@ -21,7 +21,7 @@ FILES = {name: text for _, name, text in BLOCKS}
 
 Outcomes = dict[str, list[str]]
 
-pytestmark = pytest.mark.timeout(180)  # other processes of pytest are started
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]  # other processes of pytest are started
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import functools
 import itertools
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ from starlette.websockets import WebSocket as StarletteWebSocket
 
 from cognito_guard import CognitoGuard, Principal, UserPool
 from cognito_guard._report import refusals_seen
+from cognito_guard._requests.conditions import Granted
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.local import LocalClient, LocalPool
 from cognito_guard.testing import assert_no_holes, deny_matrix, stand_in
@@ -523,6 +525,74 @@ async def test_a_function_decides_which_handlers_are_reached(
     reached = [call.route.path for call in calls if call.expected is None]
     assert reached == ["/read"]
     assert [call.refused for call in calls if call.route.path == "/pay"] == [401, 401, 403]
+
+
+async def test_conditions_that_no_token_is_known_to_meet_are_called_with_those_that_do_not(
+    make_guard: MakeGuard, pool: LocalPool, writer: LocalClient
+) -> None:
+    guard = make_guard()
+    app = Starlette(
+        routes=[
+            Route("/machines", guard.machine_only(guard.require(READ)(forbid))),
+            Route("/users", guard.user_only(functools.partial(forbid))),
+            Route(
+                "/owned",
+                guard.require_that(lambda principal, conn: False, "owns the order")(guard.require(READ)(forbid)),
+            ),
+        ]
+    )
+    guard.install(app)
+
+    await assert_no_holes(app, pool.mint_user)
+
+    calls = await deny_matrix(app, pool.mint_user)
+    assert [(call.route.path, call.token, call.refused) for call in calls] == [
+        ("/machines", "no token", 401),
+        ("/machines", "a tampered token", 401),
+        ("/machines", f"a token without {READ}", 403),
+        ("/machines", "a token of a user", 403),
+        ("/users", "no token", 401),
+        ("/users", "a tampered token", 401),
+        ("/users", "a token that grants it", None),
+        ("/owned", "no token", 401),
+        ("/owned", "a tampered token", 401),
+        ("/owned", f"a token without {READ}", 403),
+    ]
+
+
+async def test_a_token_lacks_one_scope_of_each_alternative(
+    make_guard: MakeGuard, pool: LocalPool, writer: LocalClient
+) -> None:
+    guard = make_guard()
+    alternatives = frozenset({frozenset({READ, WRITE}), frozenset({"orders/all"})})
+    requirement = replace(guard.require(READ), condition=Granted(alternatives))
+    app = Starlette(routes=[Route("/", requirement(functools.partial(forbid)))])
+    guard.install(app)
+
+    await assert_no_holes(app, pool.mint_user)
+
+    calls = await deny_matrix(app, pool.mint_user)
+    assert [call.token for call in calls if call.expected == 403] == [
+        f"a token without orders/all and {READ}",
+        f"a token without orders/all and {WRITE}",
+    ]
+
+
+async def test_a_guard_that_names_its_resource_server_has_no_holes() -> None:
+    guard = CognitoGuard(
+        UserPool("eu-west-1_AbCdEf123", client_ids={"7lhlkkfbfb4q5kpp90urffao"}, resource_servers={"orders"})
+    )
+    app = Starlette(
+        routes=[
+            Route("/read", guard.require("order.read")(functools.partial(forbid))),
+            Route("/bill", guard.require("billing/bill.read")(functools.partial(forbid))),
+            Route("/any", guard.authenticated(functools.partial(forbid))),
+        ]
+    )
+    guard.install(app)
+
+    with stand_in(guard) as cognito:
+        await assert_no_holes(app, cognito.mint_user)
 
 
 async def test_tokens_are_made_once(make_guard: MakeGuard, pool: LocalPool, writer: LocalClient) -> None:
