@@ -96,8 +96,8 @@ async def deny_matrix(app: ASGIApp, mint: Mint, **options: Unpack[MatrixOptions]
 
     Whether a guard refused a call is learnt from the guard, not from the status: the app's own 401 or 403 is none.
 
-    All tokens are of a user. A route for machines alone must refuse the last one as well. The matrix does not know which
-    caller meets `require_that`, so it leaves out the last call to such a route.
+    All tokens are of a user, whom a route for machines alone must refuse. The matrix does not know which caller meets
+    `require_that`, so it leaves out the last call to such a route.
 
     Args:
         app: The app, with its guard installed.
