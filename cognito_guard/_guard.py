@@ -53,7 +53,7 @@ class CognitoGuard(HasInternals):
             a handler that the app registered for `HTTPException` is used, or else a JSON object.
         close_on_expiry: Close websockets, with code 3000, when the token they were opened with expires. By default
             only the opening of a websocket is judged.
-        clock: Seconds since the epoch; times in tokens are compared with it.
+        clock: Seconds since the epoch; times in tokens are compared with it. Default: `time.time`, looked up per call.
         timer: Monotonic seconds; the age of keys is measured with it.
         fetch: Gets a key set, in place of the built-in GET.
 
@@ -168,6 +168,9 @@ class CognitoGuard(HasInternals):
         Return the requirement that the token grants all of *scopes*.
 
         With one resource server for all pools, `order.read` means `<resource server>/order.read`.
+
+        In tests, `app.dependency_overrides[guard.require(...)]` replaces it at FastAPI's routes. The guard that is
+        installed still asks for a valid token.
 
         Raises:
             ConfigurationError: No scopes, or one that is not a single scope.

@@ -17,6 +17,11 @@ from cognito_guard.local._tokens import Occasion, changed, encode, identity_clai
 _DEFAULT_LIFETIME: Final = 60 * 60  # Cognito's default validity
 
 
+def _now() -> float:
+    # Looked up per call: what freezegun replaces is time.time, not what a default argument holds.
+    return time.time()
+
+
 class LocalPool:
     """
     A user pool that holds nothing but what you put in, and signs what you ask for.
@@ -43,7 +48,7 @@ class LocalPool:
         issuer: str | None = None,
         keys: PoolKeys | None = None,
         published: Iterable[SigningKey] | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = _now,
     ) -> None:
         derived = UserPool(pool_id, client_ids=ANY_CLIENT)
         self.pool_id: Final = pool_id

@@ -133,7 +133,7 @@ async def test_a_verdict_that_comes_after_its_key_is_gone_does_not_hold(own_pool
     token = pool.mint()
     await guard.verify(token)
     cache = internals_of(guard).verifier._cache  # noqa: SLF001 - no caller can time such a race
-    digest = sha256(token.encode()).digest()
+    digest = sha256(b"Bearer " + token.encode()).digest()
     late = cache.get(digest)
     assert late is not None
 
