@@ -24,6 +24,7 @@ class SeenRequest:
         path: Its path, without the query.
         status: The status it was answered with; None while it is not, and for good if the caller left before.
         client_id: The client that proved at the token endpoint who it is.
+        reason: Why it was refused, in a sentence for people. It names no secret and no token. None if it was not.
         at: When it came in, in seconds since the epoch.
 
     """
@@ -32,6 +33,7 @@ class SeenRequest:
     path: str
     status: int | None = None
     client_id: str | None = None
+    reason: str | None = field(default=None, compare=False)
     at: float = field(default_factory=time.time, compare=False)
 
 
@@ -67,3 +69,9 @@ def note_client(request: Request, client_id: str) -> None:
     """Note that *request* is of that client."""
     seen: SeenRequest = request.scope[_KEY]
     seen.client_id = client_id
+
+
+def note_reason(request: Request, reason: str) -> None:
+    """Note why *request* is refused."""
+    seen: SeenRequest = request.scope[_KEY]
+    seen.reason = reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio
@@ -12,18 +12,19 @@ from starlette.applications import Starlette
 from starlette.datastructures import URL
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from cognito_guard.errors import ConfigurationError
+from cognito_guard.local._body import BodyTooLargeError, read_body
 from cognito_guard.local._client_token import client_token_response
 from cognito_guard.local._console import console_routes
 from cognito_guard.local._faults import Faults, NoAnswer
 from cognito_guard.local._grants import DisputedAnswers
 from cognito_guard.local._pool import LocalPool
-from cognito_guard.local._record import Recorder, SeenRequest
+from cognito_guard.local._record import Recorder, SeenRequest, note_reason
 from cognito_guard.local._token_endpoint import token_response
 
 _LARGEST_BODY: Final = 16 * 1024  # bytes; 50 scopes of 256 characters fit
@@ -122,14 +123,12 @@ class LocalCognito:
         return await self._issue(request, client_token_response)
 
     async def _issue(self, request: Request, answer: _TokenAnswer) -> Response:
-        body = b""
         try:
-            async with aclosing(request.stream()) as chunks:
-                async for chunk in chunks:
-                    body += chunk
-                    if len(body) > _LARGEST_BODY:
-                        return JSONResponse({"error": "invalid_request"}, 413)
-        except ClientDisconnect:
+            body = await read_body(request, _LARGEST_BODY)
+        except BodyTooLargeError:
+            note_reason(request, f"The body is larger than {_LARGEST_BODY} bytes.")
+            return JSONResponse({"error": "invalid_request"}, 413)
+        if body is None:
             return NoAnswer()
         return await self.faults.disturb("token", request.receive) or answer(request, body, self.pools, self.disputed)
 
