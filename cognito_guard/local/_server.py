@@ -114,10 +114,18 @@ class LocalCognito:
             scope, scope["query_string"] = dict(scope), b""
         await self._app(scope, receive, send)
 
-    def _note_url(self, scope: Scope) -> None:
+    def served_at(self, url: str) -> None:
+        """
+        Tell the pools whose issuer is `"self"` where they are served. `serving` does this.
+
+        Under another server it is taken from the first request.
+        """
         for pool in self.pools:
-            if pool.issuer_is_here and not pool.is_served:
-                pool.served_at(root_url(HTTPConnection(scope)))
+            pool.served_at(url)
+
+    def _note_url(self, scope: Scope) -> None:
+        if any(pool.issuer_is_here and not pool.is_served for pool in self.pools):
+            self.served_at(root_url(HTTPConnection(scope)))
 
     @property
     def requests(self) -> tuple[SeenRequest, ...]:
