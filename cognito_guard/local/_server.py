@@ -110,9 +110,11 @@ class LocalCognito:
         """Serve one connection."""
         if scope["type"] == "http":
             self._note_url(scope)
+        inner = dict(scope)
+        if "query_string" in scope:
             # Servers log the query from this very dict, and a client secret may be in it.
-            scope, scope["query_string"] = dict(scope), b""
-        await self._app(scope, receive, send)
+            scope["query_string"] = b""
+        await self._app(inner, receive, send)
 
     def served_at(self, url: str) -> None:
         """
