@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cognito_guard._pool import is_loopback
+from cognito_guard._urls import is_loopback
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.local._announcement import NOT_FOR_PRODUCTION, announcement
 from cognito_guard.local._beside import run_beside

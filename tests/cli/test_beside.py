@@ -21,6 +21,8 @@ from cognito_guard.local._beside import run_beside
 from cognito_guard.local._environment import environment_with, variables_of, write_env_file
 from cognito_guard.local._signals import ending_signals
 
+pytestmark = pytest.mark.slow
+
 POOL = ["--pool", "eu-west-1_AbCdEf123", "--client", "reader=orders/order.read"]
 
 # Says what it gets into a named pipe, and ends by the number of Ctrl-C.

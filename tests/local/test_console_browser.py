@@ -33,7 +33,7 @@ SWITCHES = [
 TAB, ENTER = "\ue004", "\ue007"  # WebDriver's codes for keys
 PHONE, DESKTOP = (375, 812), (1280, 900)
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -136,6 +136,7 @@ def test_before_it_is_served_an_own_url_is_not_known(pool_keys: PoolKeys) -> Non
     assert pool.has_own_issuer
 
 
+@pytest.mark.slow
 def test_served_it_is_the_url_for_minted_tokens_and_the_guard(pool_keys: PoolKeys) -> None:
     local = LocalCognito(LocalPool(issuer="self", keys=pool_keys))
     local.pool.add_client(client_id="x", scopes=[], allowed_flows=[])
