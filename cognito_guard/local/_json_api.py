@@ -52,6 +52,11 @@ def api_response(
     return _answer(200, answer)
 
 
+def is_for_token(request: Request) -> bool:
+    """Return whether *request* asks for a token, and for nothing else."""
+    return request.headers.get("x-amz-target") == f"{_SERVICE}.GetClientToken"
+
+
 def _operation(request: Request) -> tuple[str, Operation]:
     target = request.headers.get("x-amz-target", "")
     service, _, name = target.partition(".")

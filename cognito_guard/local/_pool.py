@@ -72,12 +72,7 @@ class LocalPool:
         self.clock: Final = clock
         self.pre_token_generation: Final = pre_token_generation
         self._derived_issuers: Final = derived.issuers
-        self._issuer: Final = (
-            issuer
-            if issuer in {None, SELF}
-            # Nothing is ever fetched from it, so it need not be where keys may be fetched from.
-            else UserPool(pool_id, client_ids=ANY_CLIENT, issuers=[issuer], jwks_url=derived.jwks_urls[0]).issuer
-        )
+        self._issuer: Final = _checked_issuer(pool_id, issuer, derived)
         self.created_at: Final = clock()
         self._base_url: str | None = None
         self._registry: Final = Registry(pool_id, clock)
@@ -445,3 +440,10 @@ class LocalPool:
 
     def __repr__(self) -> str:
         return f"LocalPool({self.pool_id!r})"
+
+
+def _checked_issuer(pool_id: str, issuer: str | None, derived: UserPool) -> str | None:
+    if issuer is None or issuer == SELF:
+        return issuer
+    # Nothing is ever fetched from it, so it need not be where keys may be fetched from.
+    return UserPool(pool_id, client_ids=ANY_CLIENT, issuers=[issuer], jwks_url=derived.jwks_urls[0]).issuer

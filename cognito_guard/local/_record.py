@@ -69,8 +69,8 @@ class Recorder:
 
         async def note_status(message: Message) -> None:
             if message["type"] == "http.response.start":
-                seen.status = message["status"]
-                if seen.status >= HTTPStatus.BAD_REQUEST and seen.reason is None:
+                seen.status = status = message["status"]
+                if status >= HTTPStatus.BAD_REQUEST and seen.reason is None:
                     _note(seen, _plain_reason(message))
             await send(message)
 

@@ -23,14 +23,15 @@ from cognito_guard.local._console import console_routes
 from cognito_guard.local._discovery import UNSERVED_PATHS, discovery_document
 from cognito_guard.local._disputed import DisputedAnswers
 from cognito_guard.local._faults import Faults, NoAnswer
-from cognito_guard.local._json_api import api_response
+from cognito_guard.local._json_api import api_response, is_for_token
 from cognito_guard.local._pool import LocalPool
 from cognito_guard.local._record import Recorder, SeenRequest, note_reason, shown
 from cognito_guard.local._root import root_url
 from cognito_guard.local._setup import default_setup
 from cognito_guard.local._token_endpoint import token_response
 
-_LARGEST_BODY: Final = 16 * 1024  # bytes; 50 scopes of 256 characters fit
+_LARGEST_TOKEN_REQUEST: Final = 16 * 1024  # bytes; 50 scopes of 256 characters fit
+_LARGEST_API_REQUEST: Final = 256 * 1024  # bytes; a client with its most URLs fits
 
 _FAULT: Final = "A fault is switched on."
 _USERS_ONLY: Final = "Users cannot sign in at the local Cognito. Get their tokens from the console page or mint_user()."
@@ -145,20 +146,22 @@ class LocalCognito:
         yield
 
     async def _oauth2_token(self, request: Request) -> Response:
-        return await self._answer(request, token_response)
+        return await self._answer(request, token_response, _LARGEST_TOKEN_REQUEST, is_for_token=True)
 
     async def _api(self, request: Request) -> Response:
-        return await self._answer(request, partial(api_response, on_change=self._on_change))
+        answer = partial(api_response, on_change=self._on_change)
+        return await self._answer(request, answer, _LARGEST_API_REQUEST, is_for_token=is_for_token(request))
 
-    async def _answer(self, request: Request, answer: _Answer) -> Response:
+    async def _answer(self, request: Request, answer: _Answer, largest: int, *, is_for_token: bool) -> Response:
         try:
-            body = await read_body(request, _LARGEST_BODY)
+            body = await read_body(request, largest)
         except BodyTooLargeError:
-            note_reason(request, f"The body is larger than {_LARGEST_BODY} bytes.")
-            return JSONResponse({"error": "invalid_request"}, 413)
+            reason = f"The body is larger than {largest} bytes."
+            note_reason(request, reason)
+            return JSONResponse({"error": "invalid_request", "message": reason}, 413)
         if body is None:
             return NoAnswer()
-        disturbed = await self.faults.disturb("token", request.receive)
+        disturbed = await self.faults.disturb("token", request.receive) if is_for_token else None
         if disturbed is not None:
             note_reason(request, _FAULT)
             return disturbed
@@ -190,4 +193,4 @@ async def _not_served(request: Request) -> Response:
 def _no_such_pool(request: Request) -> Response:
     pool_id = request.path_params["pool_id"]
     note_reason(request, f"There is no user pool {shown(pool_id)} here.")
-    return JSONResponse({"message": f"User pool {pool_id} does not exist."}, 404)
+    return JSONResponse({"message": f"User pool {shown(pool_id)} does not exist."}, 404)

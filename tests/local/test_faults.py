@@ -20,6 +20,7 @@ pytestmark = pytest.mark.anyio
 JWKS = "/eu-central-1_LocalPool0/.well-known/jwks.json"
 GET_JWKS = ("GET", JWKS)
 POST_TOKEN = ("POST", "/oauth2/token")
+GET_CLIENT_TOKEN = {"X-Amz-Target": "AWSCognitoIdentityProviderService.GetClientToken"}
 
 
 class Sleeps:
@@ -81,8 +82,19 @@ async def test_a_slow_answer_is_the_usual_one(
     local.faults.jwks = local.faults.token = Fault(delay=2.5)
 
     async with http(local) as client:
-        assert (await client.request(method, path)).status_code == status
+        assert (await client.request(method, path, headers=GET_CLIENT_TOKEN)).status_code == status
     assert sleeps.seconds == [2.5]
+
+
+async def test_a_fault_of_tokens_leaves_the_rest_of_the_aws_api_alone(local: LocalCognito) -> None:
+    local.faults.token = Fault(status=500)
+    asked = {"UserPoolId": "eu-central-1_LocalPool0"}
+
+    async with http(local) as client:
+        headers = {"X-Amz-Target": "AWSCognitoIdentityProviderService.DescribeUserPool"}
+        assert (await client.post("/", headers=headers, json=asked)).status_code == 200
+        assert (await client.post("/", headers=GET_CLIENT_TOKEN)).status_code == 500
+    assert local.requests[-1].reason == "A fault is switched on."
 
 
 @pytest.mark.parametrize("status", [200, 500, 599])

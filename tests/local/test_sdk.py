@@ -100,6 +100,14 @@ def test_what_is_set_up_by_the_sdk_gives_tokens(
     assert local.pool.resource_servers[-1].name == "Stock"
 
 
+def test_the_largest_resource_server_fits(sdk: Any, local: LocalCognito) -> None:
+    scopes = [{"ScopeName": f"{number:0256}", "ScopeDescription": "d" * 256} for number in range(100)]
+
+    sdk.create_resource_server(UserPoolId=POOL_ID, Identifier="i" * 256, Name="n" * 256, Scopes=scopes)
+
+    assert len(local.pool.resource_servers[-1].scopes) == 100
+
+
 def test_a_client_is_described_as_it_was_made(sdk: Any) -> None:
     given = machine(
         AccessTokenValidity=1,
