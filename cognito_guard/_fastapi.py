@@ -154,6 +154,11 @@ def frontends(app: Any) -> Iterator[tuple[object, str, Any]]:
             yield group, prefix + files.path, files.app
 
 
+def is_frontend(scope: Scope) -> bool:
+    """Return whether a router has chosen the files of a `frontend(...)`, which name no endpoint."""
+    return "frontend_path" in scope.get("fastapi", ())
+
+
 def unresolved_annotations(handler: Callable[..., Any]) -> list[str]:
     """
     Return the annotations of *handler* that FastAPI cannot resolve.

@@ -231,4 +231,53 @@ class NotInstalledError(RefusalError):
 
 
 class TokenRequestError(GuardError):
-    """The token endpoint did not give a token."""
+    """
+    The token endpoint did not give a token (the calling side, `cognito_guard.client`).
+
+    Neither message nor attributes hold a secret, a token or text that the token endpoint wrote.
+
+    Attributes:
+        error: The OAuth error code of the answer (RFC 6749 section 5.2, RFC 8707 section 2), or one of this package:
+            `throttled`, `unavailable`, `unreachable`, `timeout`, `redirected`, `invalid_answer`,
+            `secret_unavailable`, `no_thread`.
+        status: The HTTP status of the answer, or None if there was none.
+        retry_after: Seconds after which another call makes sense, or None if only a change of settings helps.
+        cause: The type of the exception that ended the attempt, such as `ConnectError`, or None.
+        advice: What to do, one sentence.
+    """
+
+    _advice: ClassVar[dict[str, str]] = {
+        "invalid_client": "Compare client_id and client_secret with the app client in the AWS console; during a "
+        "rotation pass both secrets.",
+        "invalid_grant": "Enable the client_credentials flow of the app client and assign the scopes to it.",
+        "unauthorized_client": "Enable the client_credentials flow of the app client and assign the scopes to it.",
+        "invalid_scope": "Write scopes as resource-server/scope, and assign each of them to the app client.",
+        "invalid_request": "Check token_url, resource and aws_client_metadata.",
+        "invalid_target": "Use a resource that the user pool has a resource server for.",
+        "unsupported_grant_type": "Check that token_url ends in /oauth2/token.",
+        "throttled": "Share tokens between processes with store=, or use tokens that live longer.",
+        "unavailable": "Call again later; the token endpoint reports a failure of its own.",
+        "unreachable": "Check that this machine can reach the host of token_url, and that its certificate is valid.",
+        "timeout": "Call again later, or raise timeout; the token endpoint did not answer in time.",
+        "redirected": "Write the final address of the token endpoint in token_url; redirects are not followed.",
+        "invalid_answer": "Check that token_url is the token endpoint of the user pool, such as "
+        "https://DOMAIN/oauth2/token.",
+        "secret_unavailable": "Check what client_secret() does: it raised an exception, or did not return one or "
+        "two strings.",
+        "no_thread": "Call before the interpreter shuts down, or allow the process more threads.",
+    }
+
+    def __init__(
+        self, error: str, status: int | None = None, retry_after: float | None = None, cause: str | None = None
+    ) -> None:
+        self.error = error
+        self.status = status
+        self.retry_after = retry_after
+        self.cause = cause
+        self.advice = self._advice.get(error, "Look the error code up in the documentation of the token endpoint.")
+        super().__init__(error, status, retry_after, cause)
+
+    def __str__(self) -> str:
+        status = None if self.status is None else f"HTTP status {self.status}"
+        details = ", ".join(filter(None, (status, self.cause)))
+        return f"no access token: {self.error}{details and f' ({details})'}. {self.advice}"

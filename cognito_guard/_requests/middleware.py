@@ -15,6 +15,7 @@ from cognito_guard._requests.bearer import bearer_token, fault_of
 from cognito_guard._requests.exchange import hand_on
 from cognito_guard._requests.internals import HasInternals, internals_of
 from cognito_guard._requests.lookup import Way, place_in, preflight_way, public_way, route_path, routes_of
+from cognito_guard._requests.marks import marks_of
 from cognito_guard._requests.scope import members_of
 from cognito_guard._requests.state import RequestState, Stranger, place_of, states_of
 from cognito_guard.errors import ConfigurationError, KeysUnavailableError, RefusalError
@@ -76,7 +77,7 @@ class CognitoGuardMiddleware:
         try:
             principal = self._known(scope)
             if principal is None:
-                token = bearer_token(headers)
+                token = bearer_token(headers, internals.verifier.max_token_length)
                 principal = await internals.verifier.verify(token)
         except RefusalError as error:
             # The scope will keep it, and its traceback the scope: a cycle, for the garbage collector to find.
@@ -109,7 +110,11 @@ class CognitoGuardMiddleware:
         method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
         if (method, route_path(scope)) in self.public_paths and (method != "WEBSOCKET" or "method" not in scope):
             stranger.open_path = place_of(scope)
-            stranger.arrived = True
+            # Where there are routes, the one that is chosen there is looked at.
+            stranger.arrived = routes_of(self._ahead(scope)[0]) is None
+            return Way({})
+        if self.guard in marks_of(self.app).public:
+            stranger.arrived = stranger.open_below = True
             return Way({})
         stranger.preflight = _is_preflight(scope)
         if not stranger.preflight and not internals_of(self.guard).has_public:

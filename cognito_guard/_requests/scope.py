@@ -13,7 +13,8 @@ from typing import Any, Final, NoReturn, Self
 
 from starlette.types import Scope
 
-from cognito_guard._fastapi import chosen_route, dependencies_of
+from cognito_guard._fastapi import chosen_route, dependencies_of, is_frontend
+from cognito_guard._requests.lookup import routes_of
 from cognito_guard._requests.marks import endpoint_marks, innermost, marks_of
 from cognito_guard._requests.requirement import Requirement, admit
 from cognito_guard._requests.state import Stranger, place_of, states_of
@@ -41,6 +42,8 @@ class GuardedScope(dict[str, Any]):
         if "endpoint" in added:
             self._show(added)
             _judge(self, added)
+        elif not added and is_frontend(self):
+            _judge(self, {"endpoint": None})
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
         self.update(other)
@@ -126,13 +129,18 @@ def _goes_on(stranger: Stranger, scope: Scope, child_scope: Mapping[str, Any], *
     if is_public or stranger.mounts.get(id(endpoint), False):
         stranger.arrived = True
         # Below a public app everything is open; a public handler that hands the request on opens nothing else.
-        stranger.open_below = stranger.open_below or "root_path" in child_scope or not _is_handler(endpoint)
+        stranger.open_below = stranger.open_below or _is_app(endpoint, child_scope)
         return True
-    if stranger.open_path is not None:
-        return stranger.open_path == place_of(scope)
+    if stranger.open_path == place_of(scope):
+        # On the way through a mount nothing is decided yet.
+        stranger.arrived = stranger.arrived or "root_path" not in child_scope or routes_of(endpoint) is None
+        return True
     return stranger.open_below or id(endpoint) in stranger.mounts
 
 
-def _is_handler(endpoint: Any) -> bool:
-    endpoint = innermost(endpoint)
-    return inspect.isroutine(endpoint) or inspect.isclass(endpoint)
+def _is_app(endpoint: Any, child_scope: Mapping[str, Any]) -> bool:
+    """Return whether what was chosen is an ASGI app: that of a mount, or an object that Starlette takes for one."""
+    handler = innermost(endpoint)
+    return "root_path" in child_scope or not (
+        "route" in child_scope or inspect.isroutine(handler) or inspect.isclass(handler)
+    )

@@ -91,7 +91,7 @@ class RequestState:
         if self.refusal is not None:
             return self.refusal
         refusals = internals_of(self.guard).refusals
-        refusal = refusals.prepare(error, self.principal)
+        refusal = refusals.prepare(error, self.principal, scope)
         # Of an answer that has begun there is nothing to take back; a websocket can be closed.
         if not self.started or scope["type"] == "websocket":
             self.refusal = refusal
@@ -146,6 +146,6 @@ def state_of(scope: Scope, guard: HasInternals) -> RequestState:
 
 
 def principal_of(scope: Scope, guard: HasInternals) -> Principal | None:
-    """Return the caller of the request with *scope* that *guard* let in; None for strangers and refused requests."""
+    """Return the caller of the request with *scope*, as *guard* knows it; None if it knows none."""
     state = latest_state(scope, guard)
-    return None if state is None or state.refusal is not None else state.principal
+    return None if state is None else state.principal

@@ -48,7 +48,7 @@ def printed_by(*argv: str, meanwhile: Callable[[str], object] = len, number: int
     announcement = Announcement()
 
     def visit() -> None:
-        assert announcement.complete.wait(30)
+        assert announcement.complete.wait(120)
         try:
             meanwhile(announcement.getvalue())
         finally:

@@ -105,7 +105,7 @@ class Page:  # pragma: no cover - as the tests
 
     def wait(self, condition: Callable[[], object]) -> None:
         waiting = pytest.importorskip("selenium.webdriver.support.ui")
-        waiting.WebDriverWait(self.browser, 20, poll_frequency=0.02).until(lambda _: condition())
+        waiting.WebDriverWait(self.browser, 60, poll_frequency=0.02).until(lambda _: condition())
 
     def check(self, token: str) -> dict[str, str]:
         """Paste *token*, and return the outcome of each check."""

@@ -48,7 +48,7 @@ class Page:  # pragma: no cover - needs a browser
 
     def __init__(self, browser: Chrome, url: str) -> None:
         self._browser = browser
-        self._wait = WebDriverWait(browser, timeout=20)
+        self._wait = WebDriverWait(browser, timeout=60)
         browser.get(url)
 
     def authorize(self, client_id: str, secret: str, *scopes: str) -> str:
@@ -109,7 +109,7 @@ class Page:  # pragma: no cover - needs a browser
         self.click(f"{BEARER} .btn-done")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 class TestSwaggerUI:  # pragma: no cover - needs a browser
     """The page of the orders API, on another origin than its Cognito."""
 

@@ -163,7 +163,7 @@ async def open_gate(key: str) -> None:
 @fast.get("/wait/{key}")
 @guard.public
 async def wait(key: str) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(100):
         await gate(key).wait()
 
 

@@ -27,7 +27,7 @@ from cognito_guard.local import LocalPool, PoolKeys
 
 pytestmark = pytest.mark.slow
 
-IN_TIME = 30.0
+IN_TIME = 120.0
 """Seconds that a test waits for what must come, before it fails."""
 
 

@@ -6,7 +6,7 @@ import http.client
 import socket
 from typing import NamedTuple, Self
 
-IN_TIME = 30.0
+IN_TIME = 120.0
 """Seconds that a test waits for what must come, before it fails."""
 
 
