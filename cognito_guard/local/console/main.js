@@ -1,0 +1,54 @@
+const INTERVAL = 2000;  // milliseconds
+let lastSeen = null, asked = 0, answered = 0;
+
+async function refresh() {
+  const number = asked += 1, latest = await ask("state");
+  if (number < answered) return;  // a later question was answered first
+  answered = number;
+  state = latest;
+  lastSeen = Date.now() / 1000;
+  showGone(null);
+  choose("pool", state.pools.map((each) => [each.id, each.id]));
+  choose("flaw", [["", "No, a valid token"], ...Object.entries(state.choices.flaws)]);
+  showPool();
+  showRequests();
+  showFaults();
+}
+
+async function keepUp() {
+  clearTimeout(keepUp.timer);
+  if (!document.hidden) {
+    await refresh().catch((error) => {
+      const since = lastSeen === null ? "" : ` This page shows what it knew at ${clockTime(lastSeen)}.`;
+      showGone(`${error.message}${since} Trying again every ${INTERVAL / 1000} seconds.`);
+    });
+  }
+  keepUp.timer = setTimeout(keepUp, INTERVAL);
+}
+
+// In one column the requests come first; moved, not reordered by style, so that the focus follows what is seen.
+const narrow = matchMedia("(max-width: 999px)");
+function arrange() {
+  $(narrow.matches ? "left" : "right").prepend($("requests-panel"));
+}
+narrow.addEventListener("change", arrange);
+arrange();
+
+for (const [form, action] of [["get", getToken], ["check", checkToken]]) {
+  $(form).addEventListener("submit", (event) => { event.preventDefault(); trying(`${form}-error`, action); });
+}
+adding("add-client", addClient);
+adding("add-scope", addScope);
+$("rotate").addEventListener("click", () => changeKeys("rotate"));
+$("undo-button").addEventListener("click", () => changeKeys("undo"));
+$("pool").addEventListener("change", () => { showPool(); showRequests(); });
+$("client").addEventListener("change", showTokenForm);
+$("only-errors").addEventListener("change", showRequests);
+$("copy-env").addEventListener("click", () => copy($("copy-env"), environment(apiVariables())));
+for (const radio of document.querySelectorAll("input[name=kind]")) radio.addEventListener("change", showTokenForm);
+for (const route of Object.keys(ROUTES)) $(`fault-${route}`).addEventListener("change", (event) => setFault(route, event.target.value));
+for (const button of document.querySelectorAll("[data-copies]")) {
+  button.addEventListener("click", () => copy(button, $(button.dataset.copies).textContent));
+}
+document.addEventListener("visibilitychange", () => { if (!document.hidden) keepUp(); });
+keepUp();
