@@ -279,7 +279,7 @@ async def test_a_client_that_was_added_gets_tokens(pool_keys: PoolKeys) -> None:
     pool.add_resource_server("orders", {"order.read": "Read orders", "order.write": "Place orders"})
     local = LocalCognito(pool, on_change=lambda: changes.append(len(pool.clients)))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(local), base_url=HERE) as http:
-        wanted = {"name": "writer", "scopes": ["orders/order.write"], "access_token_validity": 300}
+        wanted: dict[str, Any] = {"name": "writer", "scopes": ["orders/order.write"], "access_token_validity": 300}
         client_id = (await ask(http, "clients", **wanted))["client_id"]
         (client,) = (await ask(http, "state"))["pools"][0]["clients"]
         answer = await http.post(
