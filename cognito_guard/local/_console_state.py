@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cognito_guard.local._clients import CLIENT_CREDENTIALS, LocalClient
+from cognito_guard.local._client_settings import CLIENT_CREDENTIALS
+from cognito_guard.local._clients import LocalClient
 from cognito_guard.local._faults import Fault
 from cognito_guard.local._flaws import FLAWS
 from cognito_guard.local._key_history import KeyHistory

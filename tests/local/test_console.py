@@ -177,12 +177,13 @@ async def test_the_state_is_all_that_there_is(http: httpx.AsyncClient, local: Lo
     assert state["choices"]["flaws"]["none_algorithm"] == "Not signed (alg none)"
 
 
-async def test_why_a_request_was_refused_is_shown(http: httpx.AsyncClient, local: LocalCognito) -> None:
-    await http.post("/oauth2/token")
-    local.requests[0].reason = "There is no grant_type."
+async def test_why_a_request_was_refused_is_shown(http: httpx.AsyncClient) -> None:
+    data = {"grant_type": "client_credentials", "scope": "orders/nope"}
+    await http.post("/oauth2/token", auth=("reader", "reader_" * 4), data=data)
 
     (seen,) = (await ask(http, "state"))["requests"]
-    assert (seen["status"], seen["reason"]) == (400, "There is no grant_type.")
+    assert (seen["status"], seen["client_id"]) == (400, "reader")
+    assert "orders/nope" in seen["reason"]
 
 
 async def test_clients_of_users_are_told_from_those_of_machines(http: httpx.AsyncClient, local: LocalCognito) -> None:

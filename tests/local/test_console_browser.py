@@ -537,13 +537,11 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
         assert page.find("img") == []
         assert page.browser.title == "Local Cognito"
 
-    def test_a_refused_request_says_why(self, page: Page, local: LocalCognito, url: str) -> None:
-        ask_for_token(url, "orders/nope")
-        local.requests[0].reason = "The scope <b>orders/nope</b> does not exist."
-        page.refresh()
+    def test_a_refused_request_says_why(self, page: Page, url: str) -> None:
+        ask_for_token(url, "orders/<b>nope</b>")
         page.wait(lambda: page.find("#requests .reason"))
 
-        assert page.text("#requests .reason") == "The scope <b>orders/nope</b> does not exist."
+        assert "orders/<b>nope</b>" in page.text("#requests .reason")
 
     def test_errors_alone_can_be_shown(self, page: Page, url: str) -> None:
         ask_for_token(url)
@@ -625,7 +623,6 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
         local.faults.jwks = Fault(status=500)
         ask_for_token(url)
         ask_for_token(url, "orders/nope")
-        local.requests[1].reason = "The scope orders/nope does not exist in this user pool."
         page.refresh()
         page.wait(lambda: len(page.find("#requests tbody tr")) == 2)
         page.wait(lambda: len(page.find("#client option")) == 3)
@@ -674,18 +671,37 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
         assert all(name for _, name in named)
         assert [name for name in named if named.count(name) > 1] == []
 
+    @pytest.mark.parametrize("clients", [2, 8])
     @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-    def test_the_focus_goes_down_the_columns_as_they_are_seen(self, page: Page, size: tuple[int, int]) -> None:
+    def test_the_focus_goes_down_the_columns_as_they_are_seen(
+        self, page: Page, local: LocalCognito, size: tuple[int, int], clients: int
+    ) -> None:
         page.show(*size)
+        for number in range(clients - 2):
+            local.pool.add_client(name=f"client {number}", scopes=["orders/order.read"])
+        page.refresh()
         places = page.run(
             "return [...document.querySelectorAll('section')].map((each) => each.getBoundingClientRect())"
             ".map((box) => [box.left, box.top])"
         )
 
+        assert len(places) == 7
         assert places == sorted(places)
+
+    @pytest.mark.parametrize("clients", [2, 8])
+    def test_neither_column_is_much_longer_than_the_other(self, page: Page, local: LocalCognito, clients: int) -> None:
+        for number in range(clients - 2):
+            local.pool.add_client(name=f"client {number}", scopes=["orders/order.read"])
+        page.refresh()
+        ends = page.run(
+            "return ['left', 'right'].map((id) => $(id).lastElementChild.getBoundingClientRect().bottom + scrollY)"
+        )
+
+        assert min(ends) > 0.8 * max(ends)
 
     # The pictures of the documentation
 
+    @pytest.mark.skipif("CONSOLE_SCREENSHOTS" not in os.environ, reason="CONSOLE_SCREENSHOTS names no folder")
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
     @pytest.mark.parametrize("scene", ["idle", "refused", "fault", "eight-clients"])

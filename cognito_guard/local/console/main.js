@@ -13,6 +13,7 @@ async function refresh() {
   showPool();
   showRequests();
   showFaults();
+  arrange();
 }
 
 async function keepUp() {
@@ -26,13 +27,18 @@ async function keepUp() {
   keepUp.timer = setTimeout(keepUp, INTERVAL);
 }
 
-// In one column the requests come first; moved, not reordered by style, so that the focus follows what is seen.
+// In one column the requests come first. In two, the faults fill the one that is shorter. The panels are moved, not
+// reordered by style, so that the focus goes where the eye goes.
 const narrow = matchMedia("(max-width: 999px)");
+const FEW = 4;  // clients beside which the faults find room
 function arrange() {
-  $(narrow.matches ? "left" : "right").prepend($("requests-panel"));
+  const requests = $("requests-panel"), faults = $("faults-panel"), beside = $(narrow.matches ? "left" : "right");
+  if (requests.parentElement !== beside) beside.prepend(requests);
+  const right = !narrow.matches && pool().clients.length <= FEW;
+  if (right && requests.nextElementSibling !== faults) requests.after(faults);
+  if (!right && $("left").lastElementChild !== faults) $("left").append(faults);
 }
 narrow.addEventListener("change", arrange);
-arrange();
 
 for (const [form, action] of [["get", getToken], ["check", checkToken]]) {
   $(form).addEventListener("submit", (event) => { event.preventDefault(); trying(`${form}-error`, action); });
@@ -41,7 +47,7 @@ adding("add-client", addClient);
 adding("add-scope", addScope);
 $("rotate").addEventListener("click", () => changeKeys("rotate"));
 $("undo-button").addEventListener("click", () => changeKeys("undo"));
-$("pool").addEventListener("change", () => { showPool(); showRequests(); });
+$("pool").addEventListener("change", () => { showPool(); showRequests(); arrange(); });
 $("client").addEventListener("change", showTokenForm);
 $("only-errors").addEventListener("change", showRequests);
 $("copy-env").addEventListener("click", () => copy($("copy-env"), environment(apiVariables())));
