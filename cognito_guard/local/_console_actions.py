@@ -46,10 +46,11 @@ class ConsoleActions:
         self._traffic: Final = traffic
         self._on_change: Final = on_change
 
-    async def state(self, _asked: ConsoleRequest) -> Answer:
-        """Return everything that the page shows; the latest request comes first."""
+    async def state(self, asked: ConsoleRequest) -> Answer:
+        """Return everything that the page shows, given the `url` it was loaded from. The latest request comes first."""
+        url = asked.text("url")
         return {
-            "pools": [pool_state(pool, self._histories[name]) for name, pool in self._pools.items()],
+            "pools": [pool_state(pool, self._histories[name], url) for name, pool in self._pools.items()],
             "faults": {route: fault_state(getattr(self._faults, route)) for route in _ROUTES},
             "requests": [request_state(seen) for seen in reversed(self._traffic.requests)],
             "choices": choices(),

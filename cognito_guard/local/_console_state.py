@@ -44,14 +44,22 @@ def request_state(seen: SeenRequest) -> dict[str, Any]:
     return dataclasses.asdict(seen)
 
 
-def pool_state(pool: LocalPool, history: KeyHistory) -> dict[str, Any]:
-    """Return a user pool with its clients, their secrets, and its keys."""
+def pool_state(pool: LocalPool, history: KeyHistory, url: str) -> dict[str, Any]:
+    """
+    Return a user pool with its clients, their secrets, and its keys.
+
+    Args:
+        pool: The user pool.
+        history: What was done to its keys.
+        url: Where it is served, without a final slash.
+
+    """
     published = {key.kid: key for key in pool.published}
     keys = published | {key.kid: key for key in (pool.keys.access, pool.keys.identity)}
     return {
         "id": pool.pool_id,
         "issuer": pool.issuer,
-        "has_own_issuer": pool.has_own_issuer,
+        "environment": _environment(pool, url),
         "resource_servers": {server.identifier: dict(server.scopes) for server in pool.resource_servers},
         "clients": [_client_state(pool, client) for client in pool.clients],
         "keys": [
@@ -60,6 +68,17 @@ def pool_state(pool: LocalPool, history: KeyHistory) -> dict[str, Any]:
         ],
         "undo": history.undoable,
     }
+
+
+def _environment(pool: LocalPool, url: str) -> dict[str, str]:
+    """Return what `UserPool.from_env` reads to accept the tokens of *pool*."""
+    variables = {
+        "COGNITO_USER_POOL_ID": pool.pool_id,
+        "COGNITO_CLIENT_IDS": ",".join(client.client_id for client in pool.clients),
+        "COGNITO_JWKS_URL": f"{url}/{pool.pool_id}/.well-known/jwks.json",
+        "COGNITO_TOKEN_URL": f"{url}/oauth2/token",
+    }
+    return variables | ({"COGNITO_ISSUER": pool.issuer_at(url)} if pool.has_own_issuer else {})
 
 
 def _client_state(pool: LocalPool, client: LocalClient) -> dict[str, Any]:

@@ -709,7 +709,7 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
         self, page: Page, local: LocalCognito, url: str, size: tuple[int, int], scheme: str, scene: str
     ) -> None:
         page.show(*size, scheme=scheme)
-        panel = "#requests-panel"
+        panel = "header"
         if scene == "refused":
             ask_for_token(url)
             ask_for_token(url, "orders/order.write")
@@ -723,7 +723,6 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
             page.refresh()
             page.wait(lambda: page.find("#active-faults li"))
             page.wait(lambda: page.find("#requests tbody tr"))
-            panel = "header"
         if scene == "eight-clients":
             local.pool.add_resource_server(LOGISTICS, {"shipments.write": "Create and change shipments"})
             for name in ("warehouse", "billing", "tracking", "reports", "gateway", "nightly export"):

@@ -2,7 +2,7 @@ const INTERVAL = 2000;  // milliseconds
 let lastSeen = null, asked = 0, answered = 0;
 
 async function refresh() {
-  const number = asked += 1, latest = await ask("state");
+  const number = asked += 1, latest = await ask("state", {url: here});
   if (number < answered) return;  // a later question was answered first
   answered = number;
   state = latest;
@@ -50,7 +50,8 @@ $("undo-button").addEventListener("click", () => changeKeys("undo"));
 $("pool").addEventListener("change", () => { showPool(); showRequests(); arrange(); });
 $("client").addEventListener("change", showTokenForm);
 $("only-errors").addEventListener("change", showRequests);
-$("copy-env").addEventListener("click", () => copy($("copy-env"), environment(apiVariables())));
+// For an API: what UserPool.from_env reads.
+$("copy-env").addEventListener("click", () => copy($("copy-env"), environment(pool().environment)));
 for (const radio of document.querySelectorAll("input[name=kind]")) radio.addEventListener("change", showTokenForm);
 for (const route of Object.keys(ROUTES)) $(`fault-${route}`).addEventListener("change", (event) => setFault(route, event.target.value));
 for (const button of document.querySelectorAll("[data-copies]")) {

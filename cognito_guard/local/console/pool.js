@@ -19,15 +19,6 @@ function showPool() {
   if (pool().undo && $("undo-text").textContent !== pool().undo) $("undo-text").textContent = pool().undo;
 }
 
-// What UserPool.from_env reads.
-function apiVariables() {
-  const {id, clients, issuer, has_own_issuer: own} = pool();
-  return {
-    COGNITO_USER_POOL_ID: id, COGNITO_CLIENT_IDS: clients.map((each) => each.id).join(","),
-    COGNITO_JWKS_URL: `${here}/${id}/.well-known/jwks.json`, COGNITO_TOKEN_URL: tokenUrl(), ...(own ? {COGNITO_ISSUER: issuer} : {}),
-  };
-}
-
 function clientVariables(each) {
   return {COGNITO_CLIENT_ID: each.id, ...(each.secrets.length ? {COGNITO_CLIENT_SECRET: each.secrets.at(-1)} : {}), COGNITO_TOKEN_URL: tokenUrl()};
 }

@@ -52,6 +52,7 @@ async function getToken() {
   $("ask-part").hidden = !(machine && chosen.machine && secret && ticked.length && !others.length && !flaw && lifetime === null);
   $("ask").textContent = secret ? tokenCommand(chosen, ticked) : "";
   $("got").hidden = false;
+  say($("flawed").hidden ? "The token is ready." : $("flawed").textContent);
   $("pasted").value = token;
 }
 
@@ -82,4 +83,5 @@ async function checkToken() {
   $("inside").hidden = said === null;
   $("said").textContent = said ?? "";
   $("checked").hidden = false;
+  say(`${$("verdict").textContent} ${$("rest-count").textContent}`);
 }
