@@ -76,7 +76,7 @@ def _issuers(case: _Case) -> str:
     if case.pool.has_own_issuer:
         return _text(case.pool.issuer)
     # A dummy client and URL: the issuers follow from the id alone.
-    return _any_of(case.pool.user_pool("http://localhost", client_ids={"-"}).issuers)
+    return _any_of(case.pool.user_pool("http://localhost", client_ids={"_"}).issuers)
 
 
 def _clients(case: _Case) -> str:

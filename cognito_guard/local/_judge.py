@@ -97,7 +97,7 @@ async def _refusal(
     # Imported here, because minting tokens needs no guard.
     from cognito_guard import ANY_CLIENT, CognitoGuard  # noqa: PLC0415
 
-    options: dict[str, Any] = {"client_ids": ANY_CLIENT if client_ids is None else client_ids or {"-"}}
+    options: dict[str, Any] = {"client_ids": ANY_CLIENT if client_ids is None else client_ids or {"_"}}
     if issuer is not None or pool.has_own_issuer:
         options["issuers"] = [issuer or pool.issuer]
 

@@ -76,7 +76,7 @@ class LocalCognito:
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
     ) -> None:
         self.pools: Final = pools or tuple(pool.make() for pool in default_setup().pools)
-        self.disputed = DisputedAnswers() if disputed is None else disputed
+        self.disputed: DisputedAnswers = DisputedAnswers() if disputed is None else disputed
         self.faults: Final = Faults(sleep)
         self._on_change: Final = on_change
         self._by_id: Final = {pool.pool_id: pool for pool in self.pools}

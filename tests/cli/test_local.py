@@ -25,6 +25,8 @@ from cognito_guard._cli.main import main
 from cognito_guard.local import LocalCognito, LocalPool, PoolKeys
 from cognito_guard.local._serving import listen, serving
 
+pytestmark = pytest.mark.slow
+
 LOUDLY = "NOT FOR PRODUCTION"
 
 

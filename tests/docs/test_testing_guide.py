@@ -10,6 +10,8 @@ import pytest
 import example_app
 from cognito_guard.local import LocalCognito, LocalPool, PoolKeys, serving
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 
 GUIDE = Path(example_app.__file__).parent.parent / "docs" / "testing.md"

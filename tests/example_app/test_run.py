@@ -27,6 +27,8 @@ import example_app.__main__
 from example_app.__main__ import main
 from example_app.pool import READER_ID, READER_SECRET, WRITER_ID
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(example_app.__file__).parent.parent
 FREE_PORTS = ("--port", "0", "--cognito-port", "0")
 REAL_POOL = {"COGNITO_USER_POOL_ID": "eu-central-1_AbCdEf123", "COGNITO_CLIENT_IDS": "one,another"}

@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cognito_guard._keys.fetch import MAX_LENGTH, FetchError, _tls, fetch
@@ -355,7 +355,6 @@ def test_what_follows_the_body_is_not_looked_at_nor_waited_for(server: Any) -> N
     gate.set()
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200), st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", HEAD, CHUNKED]))
 def test_any_answer_gives_a_body_or_our_error(server: Any, noise: bytes, start: bytes) -> None:
     server.say(start + noise)

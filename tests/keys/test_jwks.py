@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cognito_guard._keys.jwks import Key, NoUsableKeyError, parse_jwks, usable_keys
@@ -267,7 +267,6 @@ def test_a_signature_is_a_number_below_the_modulus(pool_keys: PoolKeys) -> None:
     assert not key.signed(message, (number + modulus_of_key).to_bytes(256))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(signature=st.binary(min_size=250, max_size=260) | st.binary(max_size=8))
 def test_any_bytes_are_judged(pool_keys: PoolKeys, signature: bytes) -> None:
     key = usable_keys({"keys": [pool_keys.access.jwk()]})[pool_keys.access.kid]
@@ -355,7 +354,6 @@ NAMES = ("kty", "kid", "use", "alg", "n", "e", "key_ops", "d")
 NUMBERS = st.integers(min_value=0, max_value=1 << 2100).map(base64url)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(
         st.dictionaries(st.sampled_from(NAMES), ANY_JSON | NUMBERS | st.just("same"), max_size=3),

@@ -37,7 +37,7 @@ TAB, ENTER, SPACE = "\ue004", "\ue007", "\ue00d"  # WebDriver's codes for keys
 PHONE, DESKTOP = (390, 844), (1280, 900)
 LOGISTICS = "https://api.example.com/logistics/v2"
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ NODE_PACKAGES = ["aws-jwt-verify@5.2.1", "newman@6.2.2"]
 PYTHON_PACKAGES = ["authlib==1.9.9", "requests==2.34.2", "requests-oauthlib==2.0.0", "boto3==1.44.5"]
 SECRET = "a+b_" * 8  # as Cognito may make them; form-encoded it reads a%2Bb_
 
-pytestmark = pytest.mark.timeout(5 * 60)  # for the installation, the first time
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(5 * 60)]  # for the installation, the first time
 
 
 class Running(NamedTuple):

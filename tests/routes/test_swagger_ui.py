@@ -29,6 +29,8 @@ from cognito_guard.local import LocalCognito, serving
 from example_app.api import make_api
 from example_app.pool import READER_ID, READER_SECRET, WRITER_ID, WRITER_SECRET, make_pool
 
+pytestmark = pytest.mark.slow
+
 SWAGGER_UI = "fastapi-offline==1.7.7"  # Swagger UI 5.32.6
 READ, WRITE = "orders/order.read", "orders/order.write"
 CHROMIUM = """

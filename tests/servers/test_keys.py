@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,8 @@ from cognito_guard import ANY_CLIENT, KeyPolicy, UserPool
 from cognito_guard._keys.key_set import KeySet
 from cognito_guard._report import Reporter
 from cognito_guard.local import LocalPool, PoolKeys
+
+pytestmark = pytest.mark.slow
 
 IN_TIME = 30.0
 """Seconds that a test waits for what must come, before it fails."""
@@ -50,10 +53,10 @@ def environ(server: Any, issuer: LocalPool) -> dict[str, str]:
 
 
 FAULTS = [
-    pytest.param(lambda server, _: None, "no complete answer within 0.1 s", id="hangs"),
+    pytest.param(lambda server, _: None, "no complete answer within 2 s", id="hangs"),
     pytest.param(
         lambda server, jwks: server.say(*[bytes([byte]) for byte in jwks], every=0.02),
-        "no complete answer within 0.1 s",
+        "no complete answer within 2 s",
         id="drips",
     ),
     pytest.param(lambda server, _: server.say(b""), "the request failed: IncompleteReadError", id="hangs-up"),
@@ -88,7 +91,7 @@ async def test_no_fault_of_the_server_is_felt_by_who_has_keys(
     server.answer(jwks)
     keys = KeySet(
         UserPool(issuer.pool_id, client_ids=ANY_CLIENT, jwks_url=server.url),
-        KeyPolicy(timeout=0.1),
+        KeyPolicy(timeout=2),
         Reporter(None),
         timer=timer,
     )
@@ -121,7 +124,7 @@ from starlette.routing import Mount, Route
 
 from cognito_guard import ANY_CLIENT, CognitoGuard, KeyPolicy, UserPool
 
-policy = KeyPolicy(max_age=0.01, stale_for=600, cooldown=0.01, timeout=0.5)
+policy = KeyPolicy(max_age=0.01, stale_for=600, cooldown=0.01, timeout=3)
 pool = UserPool(os.environ["POOL"], client_ids=ANY_CLIENT, jwks_url=os.environ["JWKS"])
 guard = CognitoGuard(pool, key_policy=policy)
 
@@ -145,6 +148,10 @@ SERVERS = [
     pytest.param([*HYPERCORN, "trio", "app:app"], "/", True, id="hypercorn-trio"),
     pytest.param([*HYPERCORN, "trio", "app:mounted"], "/sub/", False, id="hypercorn-trio-mounted"),
 ]
+
+
+# The last: what asyncio's debug mode says of everything that takes longer than 0.1 s, as on a busy machine.
+USUAL = re.compile(r"INFO: |.*\[INFO\]|Executing <.* took [\d.]+ seconds$")
 
 
 class Serving:
@@ -174,7 +181,7 @@ class Serving:
         output, _ = self.process.communicate(timeout=IN_TIME)
         # uvicorn raises the signal once more when it is done.
         assert self.process.returncode in {0, -signal.SIGTERM}
-        return [line for line in output.splitlines() if not line.startswith("INFO: ") and "[INFO]" not in line]
+        return [line for line in output.splitlines() if not USUAL.match(line)]
 
 
 @pytest.fixture
@@ -217,7 +224,7 @@ def test_keys_are_fetched_and_refreshed_under_any_server(
     assert time.monotonic() - started < IN_TIME
     assert serving.get(path, issuer.mint()).status_code == 200
 
-    assert [line for line in serving.end() if "no complete answer within 0.5 s; 2 keys" not in line] == []
+    assert [line for line in serving.end() if "no complete answer within 3 s; 2 keys" not in line] == []
 
 
 @pytest.mark.parametrize(("command", "path", "lifespan"), SERVERS)
@@ -263,11 +270,18 @@ import anyio
 
 from cognito_guard import ANY_CLIENT, CognitoGuard, KeyPolicy, UserPool
 from cognito_guard._keys.fetch import fetch
+from cognito_guard._requests.internals import internals_of
 
 POOL = UserPool(os.environ["POOL"], client_ids=ANY_CLIENT, jwks_url=os.environ["JWKS"])
 TOKEN = os.environ["TOKEN"]
 # Python 3.12 and later warn of what is to be proven harmless here.
 warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
+# asyncio's debug mode warns of what took longer than 0.1 s, as everything does on a busy machine.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
+
+
+async def settle(guard):
+    await internals_of(guard).verifier.settle()
 
 
 def in_a_child(check):
@@ -337,7 +351,7 @@ def test_a_process_may_end_in_the_middle_of_a_look_up(run: Callable[[str], float
             with anyio.move_on_after(0.1):
                 await guard.verify(TOKEN)
             await anyio.to_thread.run_sync(reached.wait)
-            await guard.settle()
+            await settle(guard)
 
         logging.disable()
         anyio.run(main)
@@ -360,7 +374,7 @@ def test_an_on_event_that_ends_its_thread_keeps_nobody_waiting(
         guard = CognitoGuard(POOL, key_policy=KeyPolicy(timeout=600), on_event=on_event)
         for backend in ("asyncio", "trio"):
             anyio.run(guard.verify, TOKEN, backend=backend)
-            anyio.run(guard.settle, backend=backend)
+            anyio.run(settle, guard, backend=backend)
     """)
 
     assert seconds < IN_TIME
@@ -375,7 +389,7 @@ def test_nothing_is_imported_while_a_request_waits(run: Callable[[str], float], 
         before = set(sys.modules)
         guard = CognitoGuard(POOL)
         asyncio.run(guard.verify(TOKEN))
-        asyncio.run(guard.settle())
+        asyncio.run(settle(guard))
         try:
             fetch(os.environ["JWKS"].replace("http://127.0.0.1", "https://localhost"), 5)
         except Exception as error:
@@ -406,8 +420,8 @@ def test_a_forked_child_has_the_keys_of_its_parent(run: Callable[[str], float], 
 
         def check():
             verify()
-            anyio.run(guard.settle)
-            anyio.run(guard.settle, backend="trio")
+            anyio.run(settle, guard)
+            anyio.run(settle, guard, backend="trio")
 
         assert in_a_child(check)
     """)
@@ -439,9 +453,9 @@ def test_a_child_forked_during_a_fetch_does_not_wait_for_that_of_its_parent(
 
         def check():
             # Nothing to wait for, and nothing that could be.
-            anyio.run(guard.settle, backend=backend)
+            anyio.run(settle, guard, backend=backend)
             anyio.run(guard.verify, TOKEN, backend=backend)
-            anyio.run(guard.settle, backend=backend)
+            anyio.run(settle, guard, backend=backend)
             assert guard.status()[POOL.pool_id]["ready"]
 
         anyio.run(fork)

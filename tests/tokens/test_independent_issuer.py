@@ -23,6 +23,8 @@ import pytest
 
 import example_app
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(example_app.__file__).parent.parent
 MINISTACK = "ministack==1.5.33"
 REGION = "eu-west-1"
