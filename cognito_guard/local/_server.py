@@ -110,14 +110,24 @@ class LocalCognito:
         """Serve one connection."""
         if scope["type"] == "http":
             self._note_url(scope)
+        inner = dict(scope)
+        if "query_string" in scope:
             # Servers log the query from this very dict, and a client secret may be in it.
-            scope, scope["query_string"] = dict(scope), b""
-        await self._app(scope, receive, send)
+            scope["query_string"] = b""
+        await self._app(inner, receive, send)
+
+    def served_at(self, url: str) -> None:
+        """
+        Tell the pools whose issuer is `"self"` where they are served. `serving` does this.
+
+        Under another server it is taken from the first request.
+        """
+        for pool in self.pools:
+            pool.served_at(url)
 
     def _note_url(self, scope: Scope) -> None:
-        for pool in self.pools:
-            if pool.issuer_is_here and not pool.is_served:
-                pool.served_at(root_url(HTTPConnection(scope)))
+        if any(pool.issuer_is_here and not pool.is_served for pool in self.pools):
+            self.served_at(root_url(HTTPConnection(scope)))
 
     @property
     def requests(self) -> tuple[SeenRequest, ...]:

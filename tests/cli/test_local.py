@@ -139,12 +139,14 @@ def test_a_file_describes_the_pools(tmp_path: Path) -> None:
     assert "curl" not in printed
 
 
-@pytest.mark.parametrize("flag", [["--pool", "eu-west-1_AbCdEf123"], ["--client", "reader=orders/order.read"]])
+@pytest.mark.parametrize(
+    "flag", [["--pool", "eu-west-1_AbCdEf123"], ["--client", "reader=orders/order.read"], ["--issuer-here"]]
+)
 def test_a_file_and_flags_can_not_both_describe_the_pools(
     flag: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["local", "--config", str(tmp_path / "cognito.toml"), *flag]) == 1
-    assert "leave out --pool and --client" in capsys.readouterr().err
+    assert "leave out --pool, --client and --issuer-here" in capsys.readouterr().err
 
 
 def test_clients_secrets_and_keys_survive_a_restart(tmp_path: Path) -> None:
@@ -185,7 +187,7 @@ def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> Non
     with listen("127.0.0.1", 0) as taken:
         assert main(["local", "--port", str(taken.getsockname()[1])]) == 1
 
-    assert "Choose another port" in capsys.readouterr().err
+    assert "choose another port" in capsys.readouterr().err
 
 
 def test_listening_for_other_machines_is_warned_of_and_told_as_an_address_to_call(
@@ -245,4 +247,4 @@ def test_a_state_that_can_not_be_written_ends_it_before_it_listens(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["local", "--port", "0", "--state", str(tmp_path / "no" / "state.json")]) == 1
-    assert "can not be written" in capsys.readouterr().err
+    assert "cannot be written" in capsys.readouterr().err

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.local import LocalPool, PoolKeys, SigningKey
-from cognito_guard.local._disputed import DisputedAnswers
 from cognito_guard.local._client_settings import ClientSettings
+from cognito_guard.local._disputed import DisputedAnswers
 from cognito_guard.local._setup import PoolSetup, Setup, default_setup, read_setup, setup_of_flags
 from cognito_guard.local._state import load_state, merged, save_state
 

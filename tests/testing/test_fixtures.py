@@ -373,7 +373,7 @@ async def test_other_callers_of_the_stand_in_do_wait(anyio_backend: str, local_c
     local_cognito.faults.token = Fault(delay=0.05)
     started = time.perf_counter()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(local_cognito), base_url="http://cognito") as http:
-        assert (await http.post("/oauth2/token")).status_code == 400
+        assert (await http.post("/oauth2/token", data={"grant_type": "none"})).status_code == 400
 
     assert time.perf_counter() - started >= 0.05
 
