@@ -100,7 +100,7 @@ class ConsoleActions:
     async def scopes(self, asked: ConsoleRequest) -> Answer:
         """Add a scope to a resource server, which is made if there is none, and return its full name."""
         pool, identifier, name = self._pool(asked), asked.text("identifier"), asked.text("name")
-        old = next((server for server in pool.resource_servers if server.identifier == identifier), None)
+        old = pool.find_resource_server(identifier)
         known = {} if old is None else old.scopes
         if name in known:
             raise ConsoleRequestError(f"The scope {identifier}/{name} exists already.")

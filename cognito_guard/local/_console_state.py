@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from cognito_guard.local._client_settings import CLIENT_CREDENTIALS
 from cognito_guard.local._clients import LocalClient
+from cognito_guard.local._environment import variables_of
 from cognito_guard.local._faults import Fault
 from cognito_guard.local._flaws import FLAWS
 from cognito_guard.local._key_history import KeyHistory
@@ -59,7 +60,7 @@ def pool_state(pool: LocalPool, history: KeyHistory, url: str) -> dict[str, Any]
     return {
         "id": pool.pool_id,
         "issuer": pool.issuer,
-        "environment": _environment(pool, url),
+        "environment": variables_of(pool, url),
         "resource_servers": {server.identifier: dict(server.scopes) for server in pool.resource_servers},
         "clients": [_client_state(pool, client) for client in pool.clients],
         "keys": [
@@ -68,17 +69,6 @@ def pool_state(pool: LocalPool, history: KeyHistory, url: str) -> dict[str, Any]
         ],
         "undo": history.undoable,
     }
-
-
-def _environment(pool: LocalPool, url: str) -> dict[str, str]:
-    """Return what `UserPool.from_env` reads to accept the tokens of *pool*."""
-    variables = {
-        "COGNITO_USER_POOL_ID": pool.pool_id,
-        "COGNITO_CLIENT_IDS": ",".join(client.client_id for client in pool.clients),
-        "COGNITO_JWKS_URL": f"{url}/{pool.pool_id}/.well-known/jwks.json",
-        "COGNITO_TOKEN_URL": f"{url}/oauth2/token",
-    }
-    return variables | ({"COGNITO_ISSUER": pool.issuer_at(url)} if pool.has_own_issuer else {})
 
 
 def _client_state(pool: LocalPool, client: LocalClient) -> dict[str, Any]:
