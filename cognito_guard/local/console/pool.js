@@ -2,47 +2,101 @@ let state = null;
 
 const pool = () => state.pools.find((each) => each.id === $("pool").value);
 const client = () => pool().clients.find((each) => each.id === $("client").value);
-const scopesOf = (each) => Object.entries(each.resource_servers).flatMap(([identifier, scopes]) => Object.keys(scopes).map((name) => `${identifier}/${name}`));
+const scopesOf = (each) =>
+  Object.entries(each.resource_servers).flatMap(([identifier, scopes]) =>
+    Object.keys(scopes).map((name) => `${identifier}/${name}`),
+  );
 const tokenUrl = () => `${here}/oauth2/token`;
 
 function showPool() {
-  choose("client", pool().clients.map((each) => [each.id, `${each.name} (${each.id})`]));
+  choose(
+    "client",
+    pool().clients.map((each) => [each.id, `${each.name} (${each.id})`]),
+  );
   showTokenForm();
   reconcile($("clients"), pool().clients, (each) => each.id, clientItem);
   $("no-clients").hidden = !!pool().clients.length;
   offer("client-scopes", scopesOf(pool()), "Add a scope first.", () => true);
   reconcile($("servers"), Object.entries(pool().resource_servers), ([identifier]) => identifier, serverItem);
   $("no-servers").hidden = !!$("servers").childElementCount;
-  reconcile($("identifiers"), Object.keys(pool().resource_servers), (value) => value, (value) => make("option", {value}));
+  reconcile(
+    $("identifiers"),
+    Object.keys(pool().resource_servers),
+    (value) => value,
+    (value) => make("option", {value}),
+  );
   reconcile($("keys"), pool().keys, (key) => key.kid, keyItem);
   $("undo").hidden = !pool().undo;
   if (pool().undo && $("undo-text").textContent !== pool().undo) $("undo-text").textContent = pool().undo;
 }
 
 function clientVariables(each) {
-  return {COGNITO_CLIENT_ID: each.id, ...(each.secrets.length ? {COGNITO_CLIENT_SECRET: each.secrets.at(-1)} : {}), COGNITO_TOKEN_URL: tokenUrl()};
+  return {
+    COGNITO_CLIENT_ID: each.id,
+    ...(each.secrets.length ? {COGNITO_CLIENT_SECRET: each.secrets.at(-1)} : {}),
+    COGNITO_TOKEN_URL: tokenUrl(),
+  };
 }
 
 function clientItem(each, old) {
   const secrets = each.secrets.map((secret) => make("div", {}, make("code", {}, secret)));
-  const more = make("div", {className: "more", hidden: old?.querySelector(".more")?.hidden ?? true}, pairs([
-    ["Scopes", make("div", {}, ...each.scopes.map((scope) => make("div", {}, make("code", {}, scope))), each.scopes.length ? "" : "none")],
-    [secrets.length > 1 ? "Secrets" : "Secret", secrets.length ? make("div", {}, ...secrets) : "none: a public client"],
-    ["Tokens", `valid for ${each.access_token_validity} seconds`],
-  ]));
-  const toggle = make("button", {type: "button", ariaLabel: `Details of ${each.name}`, ariaExpanded: String(!more.hidden)}, "Details");
-  toggle.addEventListener("click", () => { more.hidden = !more.hidden; toggle.ariaExpanded = String(!more.hidden); });
+  const more = make(
+    "div",
+    {className: "more", hidden: old?.querySelector(".more")?.hidden ?? true},
+    pairs([
+      [
+        "Scopes",
+        make(
+          "div",
+          {},
+          ...each.scopes.map((scope) => make("div", {}, make("code", {}, scope))),
+          each.scopes.length ? "" : "none",
+        ),
+      ],
+      [
+        secrets.length > 1 ? "Secrets" : "Secret",
+        secrets.length ? make("div", {}, ...secrets) : "none: a public client",
+      ],
+      ["Tokens", `valid for ${each.access_token_validity} seconds`],
+    ]),
+  );
+  const toggle = make(
+    "button",
+    {type: "button", ariaLabel: `Details of ${each.name}`, ariaExpanded: String(!more.hidden)},
+    "Details",
+  );
+  toggle.addEventListener("click", () => {
+    more.hidden = !more.hidden;
+    toggle.ariaExpanded = String(!more.hidden);
+  });
   const copiers = [copier("Copy id", each.name, each.id)];
   if (each.secrets.length) copiers.push(copier("Copy secret", each.name, each.secrets.at(-1)));
   copiers.push(copier("Copy .env", each.name, environment(clientVariables(each))));
-  return make("li", {}, make("div", {className: "line"},
-    make("div", {}, make("span", {className: "name"}, each.name), make("code", {}, each.id)),
-    make("div", {className: "buttons"}, ...copiers, toggle)), more);
+  return make(
+    "li",
+    {},
+    make(
+      "div",
+      {className: "line"},
+      make("div", {}, make("span", {className: "name"}, each.name), make("code", {}, each.id)),
+      make("div", {className: "buttons"}, ...copiers, toggle),
+    ),
+    more,
+  );
 }
 
 function serverItem([identifier, scopes]) {
-  return make("li", {}, ...Object.entries(scopes).map(([name, description]) =>
-    make("div", {className: "line"}, make("div", {}, make("span", {}, description), make("code", {}, `${identifier}/${name}`)))));
+  return make(
+    "li",
+    {},
+    ...Object.entries(scopes).map(([name, description]) =>
+      make(
+        "div",
+        {className: "line"},
+        make("div", {}, make("span", {}, description), make("code", {}, `${identifier}/${name}`)),
+      ),
+    ),
+  );
 }
 
 function keyItem(key) {
@@ -51,11 +105,31 @@ function keyItem(key) {
     button.addEventListener("click", () => changeKeys(action, key.kid));
     return button;
   };
-  const buttons = [act("withdraw", "Withdraw", "Do not publish it any more"), act("replace", "Replace", "Another key under the same name")];
-  return make("li", {}, make("div", {className: "line"},
-    make("div", {}, make("span", {className: "name"}, `Signs ${key.signs}`), " ",
-      make("span", {className: `badge ${key.published ? "passed" : "failed"}`}, key.published ? "published" : "withdrawn"), make("code", {}, key.kid)),
-    key.published ? make("div", {className: "buttons"}, ...buttons) : ""));
+  const buttons = [
+    act("withdraw", "Withdraw", "Do not publish it any more"),
+    act("replace", "Replace", "Another key under the same name"),
+  ];
+  return make(
+    "li",
+    {},
+    make(
+      "div",
+      {className: "line"},
+      make(
+        "div",
+        {},
+        make("span", {className: "name"}, `Signs ${key.signs}`),
+        " ",
+        make(
+          "span",
+          {className: `badge ${key.published ? "passed" : "failed"}`},
+          key.published ? "published" : "withdrawn",
+        ),
+        make("code", {}, key.kid),
+      ),
+      key.published ? make("div", {className: "buttons"}, ...buttons) : "",
+    ),
+  );
 }
 
 function changeKeys(action, kid = "") {
@@ -85,7 +159,10 @@ function adding(form, action) {
 async function addClient() {
   const name = $("client-name").value;
   const {client_id: id} = await ask("clients", {
-    pool: pool().id, name, scopes: ticksOf("client-scopes"), access_token_validity: Number($("client-validity").value),
+    pool: pool().id,
+    name,
+    scopes: ticksOf("client-scopes"),
+    access_token_validity: Number($("client-validity").value),
   });
   return () => {
     $("client").value = id;
@@ -96,7 +173,10 @@ async function addClient() {
 
 async function addScope() {
   const {scope} = await ask("scopes", {
-    pool: pool().id, identifier: $("scope-server").value.trim(), name: $("scope-name").value.trim(), description: $("scope-description").value,
+    pool: pool().id,
+    identifier: $("scope-server").value.trim(),
+    name: $("scope-name").value.trim(),
+    description: $("scope-description").value,
   });
   return () => `The scope ${scope} was added.`;
 }

@@ -11,7 +11,8 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-const pairs = (entries) => make("dl", {}, ...entries.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
+const pairs = (entries) =>
+  make("dl", {}, ...entries.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
 
 async function ask(what, body = {}) {
   const headers = {"Content-Type": "application/json", "X-Cognito-Guard": "console"};
@@ -19,9 +20,15 @@ async function ask(what, body = {}) {
   try {
     response = await fetch(`${root}console/${what}`, {method: "POST", headers, body: JSON.stringify(body)});
     text = await response.text();
-  } catch { throw new Error("The stand-in does not answer. Is it still running?"); }
+  } catch {
+    throw new Error("The stand-in does not answer. Is it still running?");
+  }
   let answer;
-  try { answer = JSON.parse(text); } catch { throw new Error(text || `The status is ${response.status}.`); }
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    throw new Error(text || `The status is ${response.status}.`);
+  }
   if (!response.ok) throw new Error(answer.error);
   return answer;
 }
@@ -29,52 +36,75 @@ async function ask(what, body = {}) {
 // Runs an action, and shows its error at the place of that id.
 async function trying(place, action) {
   $(place).hidden = true;
-  try { await action(); } catch (error) {
+  try {
+    await action();
+  } catch (error) {
     $(place).textContent = error.message;
     $(place).hidden = false;
   }
 }
 
 // Announces a sentence to screen readers.
-function say(text) { $("announcer").textContent = text; }
+function say(text) {
+  $("announcer").textContent = text;
+}
 
-const shown = new WeakMap();  // the JSON of what a row shows
+const shown = new WeakMap(); // the JSON of what a row shows
 
-// Makes the children of `parent` show `items`, and leaves alone the rows whose items have not changed: what is selected,
-// focused or unfolded in them stays so.
+// Makes the children of `parent` show `items`, and leaves alone the rows whose items have not changed: what is
+// selected, focused or unfolded in them stays so.
 function reconcile(parent, items, keyOf, render) {
   const before = new Map([...parent.children].map((row) => [row.dataset.key, row]));
   const after = items.map((item) => {
-    const key = keyOf(item), json = JSON.stringify(item), old = before.get(key);
-    if (old && shown.get(old) === json) { before.delete(key); return old; }
+    const key = keyOf(item);
+    const json = JSON.stringify(item);
+    const old = before.get(key);
+    if (old && shown.get(old) === json) {
+      before.delete(key);
+      return old;
+    }
     const row = render(item, old);
     row.dataset.key = key;
     shown.set(row, json);
     return row;
   });
   for (const row of before.values()) row.remove();
-  after.forEach((row, index) => { if (parent.children[index] !== row) parent.insertBefore(row, parent.children[index] ?? null); });
+  after.forEach((row, index) => {
+    if (parent.children[index] !== row) parent.insertBefore(row, parent.children[index] ?? null);
+  });
 }
 
 // Fills a select, and keeps its choice if that is still offered.
 function choose(id, options) {
   const chosen = $(id).value;
-  reconcile($(id), options, ([value]) => value, ([value, textContent]) => make("option", {value, textContent}));
+  reconcile(
+    $(id),
+    options,
+    ([value]) => value,
+    ([value, textContent]) => make("option", {value, textContent}),
+  );
   if (options.some(([value]) => value === chosen)) $(id).value = chosen;
 }
 
 // Fills a group of checkboxes, and keeps the ticks of those that are still offered.
 function offer(id, values, empty, ticked) {
-  reconcile($(id), values.length ? values : [null], (value) => `=${value}`, (value) => value === null
-    ? make("span", {className: "soft"}, empty)
-    : make("label", {}, make("input", {type: "checkbox", value, checked: ticked(value)}), make("span", {}, value)));
+  reconcile(
+    $(id),
+    values.length ? values : [null],
+    (value) => `=${value}`,
+    (value) =>
+      value === null
+        ? make("span", {className: "soft"}, empty)
+        : make("label", {}, make("input", {type: "checkbox", value, checked: ticked(value)}), make("span", {}, value)),
+  );
 }
 
 const ticksOf = (id) => [...document.querySelectorAll(`#${id} input:checked`)].map((box) => box.value);
 
 // Browsers have the clipboard API at this machine's own addresses only; the old way works everywhere.
 function copyTheOldWay(text) {
-  const focused = document.activeElement, area = make("textarea", {value: text, className: "unseen"});
+  const focused = document.activeElement;
+  const area = make("textarea", {value: text, className: "unseen"});
   document.body.append(area);
   area.select();
   const copied = document.execCommand("copy");
@@ -85,12 +115,18 @@ function copyTheOldWay(text) {
 
 async function copy(button, text) {
   let copied = true;
-  try { await navigator.clipboard.writeText(text); } catch { copied = copyTheOldWay(text); }
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    copied = copyTheOldWay(text);
+  }
   say(copied ? "Copied." : "The browser does not allow copying. Select the text and copy it yourself.");
   button.dataset.label ??= button.textContent;
   button.textContent = copied ? "Copied" : "Not allowed";
   clearTimeout(button.timer);
-  button.timer = setTimeout(() => { button.textContent = button.dataset.label; }, 1500);
+  button.timer = setTimeout(() => {
+    button.textContent = button.dataset.label;
+  }, 1500);
 }
 
 function copier(label, owner, text) {
@@ -99,6 +135,9 @@ function copier(label, owner, text) {
   return button;
 }
 
-const environment = (variables) => Object.entries(variables).map(([name, value]) => `${name}=${value}\n`).join("");
+const environment = (variables) =>
+  Object.entries(variables)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join("");
 const quoted = (text) => `'${text.replace(/'/g, `'\\''`)}'`;
 const clockTime = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], {hour12: false});

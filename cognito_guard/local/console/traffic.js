@@ -8,21 +8,35 @@ function nameOf(id) {
 // Requests have no number. Two at the same moment are told apart by their order.
 function keyed(requests) {
   const seen = new Map();
-  return [...requests].reverse().map((request) => {
-    const name = `${request.at} ${request.method} ${request.path}`, count = (seen.get(name) ?? 0) + 1;
-    seen.set(name, count);
-    return {...request, key: `${name} ${count}`, client: nameOf(request.client_id)};
-  }).reverse();
+  return [...requests]
+    .reverse()
+    .map((request) => {
+      const name = `${request.at} ${request.method} ${request.path}`;
+      const count = (seen.get(name) ?? 0) + 1;
+      seen.set(name, count);
+      return {...request, key: `${name} ${count}`, client: nameOf(request.client_id)};
+    })
+    .reverse();
 }
 
 function requestRow(seen) {
   const tone = seen.status === null ? "" : seen.status < 400 ? "passed" : "failed";
   const cell = (properties, ...children) => make("td", {role: "cell", ...properties}, ...children);
-  return make("tr", {role: "row"},
+  return make(
+    "tr",
+    {role: "row"},
     cell({className: "time"}, clockTime(seen.at)),
-    cell({className: "status"}, make("span", {className: `badge ${tone}`}, seen.status === null ? "none yet" : String(seen.status))),
-    cell({}, make("code", {}, `${seen.method} ${seen.path}`), seen.reason ? make("div", {className: "reason"}, seen.reason) : ""),
-    cell({}, seen.client));
+    cell(
+      {className: "status"},
+      make("span", {className: `badge ${tone}`}, seen.status === null ? "none yet" : String(seen.status)),
+    ),
+    cell(
+      {},
+      make("code", {}, `${seen.method} ${seen.path}`),
+      seen.reason ? make("div", {className: "reason"}, seen.reason) : "",
+    ),
+    cell({}, seen.client),
+  );
 }
 
 function showRequests() {
@@ -45,11 +59,20 @@ function showFaults() {
     choose(`fault-${route}`, [...Object.entries(state.choices.faults), ...other]);
     $(`fault-${route}`).value = fault.name;
   }
-  reconcile($("active-faults"), active, ([route]) => route, ([route, fault]) => {
-    const lift = make("button", {type: "button", ariaLabel: `Lift the fault of the ${ROUTES[route].toLowerCase()}`}, "Lift");
-    lift.addEventListener("click", () => setFault(route, "none"));
-    return make("li", {}, make("span", {}, `${ROUTES[route]}: ${fault.label.toLowerCase()}`), lift);
-  });
+  reconcile(
+    $("active-faults"),
+    active,
+    ([route]) => route,
+    ([route, fault]) => {
+      const lift = make(
+        "button",
+        {type: "button", ariaLabel: `Lift the fault of the ${ROUTES[route].toLowerCase()}`},
+        "Lift",
+      );
+      lift.addEventListener("click", () => setFault(route, "none"));
+      return make("li", {}, make("span", {}, `${ROUTES[route]}: ${fault.label.toLowerCase()}`), lift);
+    },
+  );
   document.title = active.length ? "Fault active · Local Cognito" : "Local Cognito";
 }
 
