@@ -289,6 +289,14 @@ async def test_a_flaw_goes_with_chosen_scopes_and_client(http: httpx.AsyncClient
     assert claims["exp"] < claims["auth_time"] + 2 * 3600
 
 
+@pytest.mark.parametrize("flaw", ["not_yet_valid", "wrong_issuer", "none_algorithm", "unknown_key"])
+async def test_apart_from_its_flaw_a_token_says_what_was_chosen(http: httpx.AsyncClient, flaw: str) -> None:
+    token = (await ask(http, "token", client_id="x", kind="machine", flaw=flaw, scopes=["a/b"], lifetime=9))["token"]
+
+    claims = claims_of(token)
+    assert (claims["scope"], claims["client_id"], claims["exp"] - claims["iat"]) == ("a/b", "x", 9)
+
+
 def test_the_flaws_are_the_ones_that_people_look_for() -> None:
     assert [*FLAWS] == [
         *("expired", "not_yet_valid", "wrong_issuer", "wrong_client", "tampered", "none_algorithm", "unknown_key")
@@ -382,6 +390,15 @@ async def test_keys_are_changed_and_each_change_is_told_of(pool_keys: PoolKeys) 
 async def test_a_key_that_signs_without_being_published_is_shown(http: httpx.AsyncClient, local: LocalCognito) -> None:
     await ask(http, "keys", action="withdraw", kid=local.pool.keys.access.kid)
     keys = (await ask(http, "state"))["pools"][0]["keys"]
+
+    assert {key["signs"]: key["published"] for key in keys} == {"access tokens": False, "ID tokens": True}
+
+
+async def test_a_key_that_signs_is_not_taken_for_a_published_one_of_its_name(pool_keys: PoolKeys) -> None:
+    other = SigningKey(kid=pool_keys.access.kid)
+    pool = LocalPool(POOL_ID, keys=pool_keys, published=[other, pool_keys.identity])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(LocalCognito(pool)), base_url=HERE) as http:
+        keys = (await ask(http, "state"))["pools"][0]["keys"]
 
     assert {key["signs"]: key["published"] for key in keys} == {"access tokens": False, "ID tokens": True}
 
@@ -633,7 +650,18 @@ async def test_keys_are_made_before_the_first_request() -> None:
     assert made_when["lifespan.startup.complete"] == {"access", "identity"}
 
 
-# Tokens
+# How a token is judged
+
+
+async def test_a_pool_whose_issuer_is_its_own_url_judges_by_it(pool_keys: PoolKeys) -> None:
+    pool = LocalPool(POOL_ID, issuer="self", keys=pool_keys)
+    pool.add_client(client_id="reader", scopes=["openid"], allowed_flows=["code"])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(LocalCognito(pool)), base_url=HERE) as http:
+        token = (await ask(http, "token", client_id="reader", kind="machine"))["token"]
+        checks = (await ask(http, "judge", token=token))["checks"]
+
+    assert claims_of(token)["iss"] == f"{HERE}/{POOL_ID}"
+    assert {check["outcome"] for check in checks} == {"passed"}
 
 
 async def test_the_page_is_given_what_was_found(http: httpx.AsyncClient, local: LocalCognito) -> None:
