@@ -108,23 +108,20 @@ def matches(route: Any, scope: Scope) -> tuple[Match, Scope]:
     return included
 
 
+def is_api_router(handler: object) -> bool:
+    """Return whether *handler* is an `APIRouter`, whose routes are included in an app without it."""
+    return hasattr(handler, "include_router") and not hasattr(handler, "openapi")
+
+
 def is_api_route(route: object) -> bool:
     """Return whether *route* calls a handler in the way of FastAPI, and answers just the methods that it lists."""
     return hasattr(route, "dependant") and hasattr(route, "endpoint")
 
 
-def chosen_route(scope: Scope, child_scope: Mapping[str, Any]) -> object:
-    """
-    Return what holds the dependencies of the route that a router has just chosen, or None if FastAPI's has none.
-
-    Args:
-        scope: As the router sees it.
-        child_scope: What the route that matched adds to it.
-
-    """
-    route = child_scope.get("route")
+def chosen_route(scope: Scope, route: object) -> object:
+    """Return what holds the dependencies of *route*, which a router has just chosen for the request with *scope*."""
     included = scope.get("fastapi", {}).get("included_router")
-    if route is None or included is None:
+    if included is None:
         return route
     # The dependencies of the routers that a route is included by are in its context alone, which FastAPI puts into the
     # scope only later.
@@ -132,23 +129,29 @@ def chosen_route(scope: Scope, child_scope: Mapping[str, Any]) -> object:
     return next(contexts, route)
 
 
-def dependencies_of(route: object, overrides: Mapping[Any, Any]) -> Iterator[Dependency]:
-    """Yield all that a FastAPI *route* depends on, in the order of solving, save what *overrides* replace."""
-    pending = [getattr(route, "dependant", None)]
-    while pending:
-        for dependency in getattr(pending.pop(0), "dependencies", ()):
-            if dependency.call in overrides:
-                continue
-            pending.append(dependency)
+def dependencies_of(route: object, overrides: Mapping[Any, Any]) -> list[Dependency]:
+    """Return all that a FastAPI *route* depends on, save what *overrides* replace and what that alone depends on."""
+    dependant = getattr(route, "dependant", None)
+    if dependant is None or not dependant.dependencies:
+        return []
+    found = []
+    pending = list(dependant.dependencies)
+    for dependency in pending:
+        if not overrides or dependency.call not in overrides:
+            # While it is gone through: what it depends on comes after what it stands beside.
+            pending += dependency.dependencies
             scopes = (*(dependency.parent_oauth_scopes or ()), *(dependency.own_oauth_scopes or ()))
-            yield Dependency(dependency.call, frozenset(scopes))
+            found.append(Dependency(dependency.call, frozenset(scopes)))
+    return found
 
 
 def frontends(app: Any) -> Iterator[tuple[object, str, Any]]:
-    """Yield the group, the path and the files of each `app.frontend(...)`."""
-    for group in getattr(getattr(app, "router", app), "_low_priority_routes", ()):
-        for files in group.routes:
-            yield group, files.path, files.app
+    """Yield what has the dependencies, the path and the files of each `frontend(...)` of *app* and its routers."""
+    router = getattr(app, "router", app)
+    for group in getattr(router, "_iter_low_priority_routes", tuple)():
+        prefix = getattr(group, "frontend_prefix", "")
+        for files in getattr(group, "original_route", group).routes:
+            yield group, prefix + files.path, files.app
 
 
 def unresolved_annotations(handler: Callable[..., Any]) -> list[str]:

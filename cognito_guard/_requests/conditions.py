@@ -24,6 +24,11 @@ class Condition(Protocol):
         """Which word of `InsufficientScopeError` refuses a caller who lacks it."""
         ...
 
+    @property
+    def needs_request(self) -> bool:
+        """Whether it looks at the request."""
+        ...
+
     def is_met_by(self, principal: Principal, conn: HTTPConnection | None) -> bool:
         """Return whether *principal* meets it; *conn* is the request, where there is one."""
         ...
@@ -46,11 +51,15 @@ class Granted:
 
     alternatives: frozenset[frozenset[str]]
     reason = "scope"
+    needs_request = False
 
     def is_met_by(self, principal: Principal, _conn: HTTPConnection | None) -> bool:
         """Return whether the token grants one of the sets."""
         granted = principal.scopes
-        return any(names <= granted for names in self.alternatives)
+        for names in self.alternatives:  # noqa: SIM110 - any() takes four times as long
+            if names <= granted:
+                return True
+        return False
 
     @property
     def names(self) -> frozenset[str]:
@@ -75,6 +84,7 @@ class InGroup:
 
     names: frozenset[str]
     reason = "group"
+    needs_request = False
 
     def is_met_by(self, principal: Principal, _conn: HTTPConnection | None) -> bool:
         """Return whether the user is in one of the groups."""
@@ -94,6 +104,7 @@ class CallerIs:
 
     machine: bool
     reason = "caller"
+    needs_request = False
 
     def is_met_by(self, principal: Principal, _conn: HTTPConnection | None) -> bool:
         """Return whether the caller is of that kind."""
@@ -118,6 +129,7 @@ class That:
     predicate: Predicate
     label: str
     reason = "condition"
+    needs_request = True
 
     def is_met_by(self, principal: Principal, conn: HTTPConnection | None) -> bool:
         """Return whether the predicate returned True itself."""

@@ -89,7 +89,7 @@ def preflight_way(app: object, scope: Scope, place: int, mounts: Mapping[int, bo
     """
     mounts = mounts or {}
     ahead = [entry.cls for entry in middleware_of(app)[place:]] + [type(each) for each in chain_of(app)]
-    if any(isinstance(cls, type) and issubclass(cls, CORSMiddleware) for cls in ahead):
+    if any(map(_answers_preflights, ahead)):
         return Way(mounts)
     routes, root_path, _ = _inside(app)
     if routes is None:
@@ -103,9 +103,14 @@ def preflight_way(app: object, scope: Scope, place: int, mounts: Mapping[int, bo
     child_scope = found[1]
     on_the_way = {**mounts, id(child_scope.get("endpoint")): False}
     # The middleware of the mount itself first.
-    if any(isinstance(each, CORSMiddleware) for each in chain_of(actual.app)):
+    if any(_answers_preflights(type(each)) for each in chain_of(actual.app)):
         return Way(on_the_way)
     return preflight_way(app_of(actual), {**scope, **child_scope}, 0, on_the_way)
+
+
+def _answers_preflights(cls: Any) -> bool:
+    # A subclass may hand them on.
+    return getattr(cls, "__call__", None) is CORSMiddleware.__call__  # noqa: B004 - the very function
 
 
 def place_in(app: object, guard: object) -> int | None:
@@ -120,8 +125,9 @@ def routes_of(app: object) -> Sequence[BaseRoute] | None:
 
 def app_of(route: Mount | Host) -> object:
     """Return the app that a mount or a host leads to, within the middleware that it puts around it."""
-    app: object = getattr(route, "_base_app", route.app)
-    return app
+    base = getattr(route, "_base_app", None)
+    # It stays where it was when somebody puts another app in its place.
+    return base if any(each is base for each in chain_of(route.app)) else route.app
 
 
 def _first_match(routes: Sequence[BaseRoute], scope: Scope) -> tuple[Any, Scope] | None:

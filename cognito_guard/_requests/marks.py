@@ -15,13 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from starlette.endpoints import HTTPEndpoint
+from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
+from starlette.routing import BaseRoute
 
+from cognito_guard._fastapi import is_api_router
 from cognito_guard.errors import ConfigurationError
 
 T = TypeVar("T")
 
 _MARKS: Final = "__cognito_guard__"
+_WEBSOCKET_METHODS: Final = ("on_connect", "on_receive", "on_disconnect")
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +51,13 @@ _NONE: Final = Marks(None)
 
 def marks_of(handler: object) -> Marks:
     """Return the marks that count for *handler*."""
+    if type(handler) is types.FunctionType:
+        # The way of nearly every handler.
+        marks: Marks | None = vars(handler).get(_MARKS)
+        if marks is not None and marks.owner is handler:
+            return marks
+        if marks is None and not hasattr(handler, "__wrapped__"):
+            return _NONE
     own = _found_on(handler)
     if own is not None and own.owner is handler:
         return own
@@ -57,13 +67,18 @@ def marks_of(handler: object) -> Marks:
 
 
 def endpoint_marks(endpoint: Any, method: str) -> Marks:
-    """Return the marks of an endpoint for a request with *method*: of an `HTTPEndpoint`, those of its method too."""
+    """Return the marks of an endpoint for a request with *method*: of an endpoint class, those of its methods too."""
     marks = marks_of(endpoint)
-    if inspect.isclass(endpoint) and issubclass(endpoint, HTTPEndpoint):
+    if not inspect.isclass(endpoint):
+        return marks
+    names: tuple[str, ...] = ()
+    if issubclass(endpoint, HTTPEndpoint):
         name = method.lower()
-        name = "get" if name == "head" and not hasattr(endpoint, "head") else name
-        inner = marks_of(getattr(endpoint, name, None))
-        return Marks(endpoint, marks.requirements + inner.requirements, marks.public | inner.public)
+        names = ("get",) if name == "head" and not hasattr(endpoint, "head") else (name,)
+    elif issubclass(endpoint, WebSocketEndpoint):
+        names = _WEBSOCKET_METHODS
+    for inner in (marks_of(getattr(endpoint, name, None)) for name in names):
+        marks = Marks(endpoint, marks.requirements + inner.requirements, marks.public | inner.public)
     return marks
 
 
@@ -82,6 +97,12 @@ def mark_public(handler: T, guard: object) -> T:
         ConfigurationError: It has a requirement as well, or cannot be marked.
 
     """
+    if isinstance(handler, staticmethod | classmethod):
+        return type(handler)(mark_public(handler.__func__, guard))
+    if isinstance(handler, BaseRoute) or is_api_router(handler):
+        raise ConfigurationError(
+            f"guard.public marks handlers and apps, and {handler!r} is a route or a router; mark its handlers"
+        )
     marks = marks_of(handler)
     if marks.requirements:
         raise ConfigurationError(
@@ -134,8 +155,8 @@ def within(handler: Any) -> Iterator[Any]:
 
 
 def _requirements_on(handler: object) -> tuple[Any, ...]:
-    # Also from the class of an object that is called, and from one that a class inherits from.
-    for holder in (handler, type(handler)):
+    # Also from the class of an object that is called, its __call__, and a class that a class inherits from.
+    for holder in (handler, type(handler), getattr(type(handler), "__call__", None)):  # noqa: B004 - what it calls
         marks = getattr(holder, _MARKS, None)
         if isinstance(marks, Marks):
             return marks.requirements

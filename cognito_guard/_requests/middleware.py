@@ -16,7 +16,7 @@ from cognito_guard._requests.exchange import hand_on
 from cognito_guard._requests.internals import HasInternals, internals_of
 from cognito_guard._requests.lookup import Way, place_in, preflight_way, public_way, route_path, routes_of
 from cognito_guard._requests.scope import members_of
-from cognito_guard._requests.state import RequestState, place_of, states_of
+from cognito_guard._requests.state import RequestState, Stranger, place_of, states_of
 from cognito_guard.errors import ConfigurationError, KeysUnavailableError, RefusalError
 
 _log: Final = logging.getLogger("cognito_guard")
@@ -64,9 +64,12 @@ class CognitoGuardMiddleware:
         elif scope["type"] not in {"http", "websocket"}:
             raise ConfigurationError(f"connections of type {scope['type']!r} cannot be guarded")
         else:
-            await self._serve(scope, receive, send)
+            state = await self._identify(scope, receive, send)
+            if state is not None:
+                await hand_on(self.app, state, scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _identify(self, scope: Scope, receive: Receive, send: Send) -> RequestState | None:
+        """Return the state of a request that may go on, or None if it was answered."""
         internals = internals_of(self.guard)
         headers = scope["headers"]
         token: str | None = None
@@ -78,20 +81,20 @@ class CognitoGuardMiddleware:
         except RefusalError as error:
             # The scope will keep it, and its traceback the scope: a cycle, for the garbage collector to find.
             reason = (error if token is None else fault_of(token, error)).with_traceback(None)
-            state = RequestState(self.guard, None, reason, headers)
-            way = self._way(state, scope)
+            stranger = Stranger(reason)
+            state = RequestState(self.guard, headers, None, stranger)
+            way = self._way(stranger, scope)
             if way is None:
                 refusal = state.refuse(reason, scope)
                 app = scope.get("app", self.app)
                 await internals.refusals.send(scope, receive, send, error=refusal, apps=(app,))
-                return
+                return None
             if way.redirect is not None:
                 await RedirectResponse(way.redirect)(scope, receive, send)
-                return
-            state.mounts = way.mounts
-        else:
-            state = RequestState(self.guard, principal, None, headers)
-        await hand_on(self.app, state, scope, receive, send)
+                return None
+            stranger.mounts = way.mounts
+            return state
+        return RequestState(self.guard, headers, principal)
 
     def _known(self, scope: Scope) -> Principal | None:
         """Return the caller, if this guard has let in this very request further out."""
@@ -100,23 +103,23 @@ class CognitoGuardMiddleware:
                 return state.principal
         return None
 
-    def _way(self, state: RequestState, scope: Scope) -> Way | None:
+    def _way(self, stranger: Stranger, scope: Scope) -> Way | None:
         """Return the way that a stranger may try, or None; what was really chosen is looked at again on arrival."""
         # Servers hand on whatever is sent for a method, "WEBSOCKET" too.
         method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
         if (method, route_path(scope)) in self.public_paths and (method != "WEBSOCKET" or "method" not in scope):
-            state.open_path = place_of(scope)
-            state.decided = True
+            stranger.open_path = place_of(scope)
+            stranger.arrived = True
             return Way({})
-        state.preflight = _is_preflight(scope)
-        if not state.preflight and not internals_of(self.guard).has_public:
+        stranger.preflight = _is_preflight(scope)
+        if not stranger.preflight and not internals_of(self.guard).has_public:
             return None
         # A copy, since FastAPI's routes leave notes in the scope that they are asked about.
         asked = dict(members_of(scope))
         try:
             app, place = self._ahead(scope)
             way = public_way(app, asked, self.guard)
-            return preflight_way(app, asked, place) if way is None and state.preflight else way
+            return preflight_way(app, asked, place) if way is None and stranger.preflight else way
         except Exception:  # noqa: BLE001 - of convertors and route classes of the app's own
             return None
 

@@ -61,10 +61,22 @@ class Refusals:
         return self._on_error is None and _handler(app, error) is not None
 
     async def send(
-        self, scope: Scope, receive: Receive, send: Send, *, error: RefusalError, apps: tuple[object, ...]
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        error: RefusalError,
+        apps: tuple[object, ...],
+        is_open: bool = False,
     ) -> None:
-        """Answer with *error*, as `on_error` or a handler of one of *apps* wants it said, or else as a JSON object."""
-        if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+        """
+        Answer with *error*, as `on_error` or a handler of one of *apps* wants it said, or else as a JSON object.
+
+        A websocket that *is_open*, or of a server without the denial extension, is closed.
+        """
+        denies = not is_open and "websocket.http.response" in scope.get("extensions", {})
+        if scope["type"] == "websocket" and not denies:
             code = _CLOSE_CODES.get(error.status, _UNAUTHORIZED)
             await send({"type": "websocket.close", "code": code, "reason": error.reason})
             return

@@ -19,7 +19,7 @@ from cognito_guard._principal import Principal
 from cognito_guard._requests.conditions import ANY_TOKEN, Condition, Granted
 from cognito_guard._requests.internals import HasInternals
 from cognito_guard._requests.marks import innermost, mark_required, marks_of, name_of
-from cognito_guard._requests.state import RequestState, current_scope, state_of
+from cognito_guard._requests.state import RequestState, current_scope, latest_state, state_of
 from cognito_guard.errors import ConfigurationError, InsufficientScopeError, NotInstalledError, RefusalError
 
 P = ParamSpec("P")
@@ -101,13 +101,15 @@ class Requirement:
         """
         state = state_of(scope, self.guard)
         principal = state.principal
-        if principal is None or not self.condition.is_met_by(principal, HTTPConnection(scope)):
+        condition = self.condition
+        conn = HTTPConnection(scope) if condition.needs_request else None
+        if principal is None or not condition.is_met_by(principal, conn):
             raise state.refuse(self._refusal(state), scope)
         return principal
 
     def _refusal(self, state: RequestState) -> RefusalError:
-        if state.anonymous_because is not None:
-            return state.anonymous_because
+        if state.stranger is not None:
+            return state.stranger.because
         names = self.condition.names if isinstance(self.condition, Granted) else ()
         return InsufficientScopeError(self.condition.reason, tuple(sorted(names)))
 
@@ -132,6 +134,7 @@ class GuardedApp:
     def __init__(self, app: ASGIApp, requirement: Requirement) -> None:
         self.app: Final = app
         self.requirement: Final = requirement
+        self.__wrapped__: Final = app
         mark_required(self, app, requirement)
 
     @property
@@ -155,6 +158,17 @@ def admit(requirement: Requirement, scope: Scope) -> None:
         RefusalError: The caller lacks it; see `Requirement.judge`.
 
     """
+    state = latest_state(scope, requirement.guard)
+    condition = requirement.condition
+    # The way of nearly every request. Whoever does not take it is judged in full.
+    if (
+        state is not None
+        and state.principal is not None
+        and state.headers is scope["headers"]
+        and not condition.needs_request
+        and condition.is_met_by(state.principal, None)
+    ):
+        return
     overrides = getattr(scope.get("app"), "dependency_overrides", None)
     if not overrides or requirement not in overrides:
         requirement.judge(scope)
@@ -165,6 +179,9 @@ async def _ready(principal: Principal) -> Principal:
 
 
 def _guarded(handler: Any, requirement: Requirement) -> Callable[..., Any]:
+    if isinstance(handler, staticmethod | classmethod):
+        method: Any = type(handler)(_guarded(handler.__func__, requirement))
+        return method  # type: ignore[no-any-return]
     _check_handler(handler, requirement)
     if inspect.isclass(handler):
         handler.dispatch = _guarded(handler.dispatch, requirement)  # type: ignore[attr-defined]
@@ -172,12 +189,12 @@ def _guarded(handler: Any, requirement: Requirement) -> Callable[..., Any]:
         return handler
 
     async def guarded_coroutine(*args: Any, **kwargs: Any) -> Any:
-        admit(requirement, _scope_of(handler, args, kwargs))
+        _admit_call(requirement, handler, args, kwargs)
         return await handler(*args, **kwargs)
 
     # Generators too: FastAPI streams them, and has to be handed the generator itself.
     def guarded_function(*args: Any, **kwargs: Any) -> Any:
-        admit(requirement, _scope_of(handler, args, kwargs))
+        _admit_call(requirement, handler, args, kwargs)
         return handler(*args, **kwargs)
 
     guarded: Any = guarded_coroutine if _is_coroutine_function(handler) else guarded_function
@@ -221,22 +238,28 @@ def _is_coroutine_function(handler: Any) -> bool:
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
 
 
-def _scope_of(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scope:
-    # A request that is handed over wins: an app that is called in process has requests of its own.
-    for value in (*args[:2], *kwargs.values()):
-        # Not isinstance(): a connection is an abstract Mapping too, which takes four times as long to ask.
-        if HTTPConnection in type(value).__mro__:
-            handed: Scope = value.scope
-            return handed
-        if isinstance(value, HTTPEndpoint | WebSocketEndpoint):
-            of_endpoint: Scope = value.scope
-            return of_endpoint
-    scope = current_scope.get()
-    if scope is None:
+def _admit_call(requirement: Requirement, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    current, handed = current_scope.get(), _handed(args, kwargs)
+    # A request that is handed over counts: an app that is called in process has requests of its own. So does the one
+    # that is served now: another may be over, and its caller gone.
+    if handed is not None and handed is not current:
+        admit(requirement, handed)
+        if current is None or latest_state(current, requirement.guard) is None:
+            return
+    if current is None:
         _log.error(
             "%s was called outside of a request that a guard let in, so nobody can tell who calls it; "
             "to test the handler by itself call its __wrapped__",
             name_of(handler),
         )
         raise NotInstalledError
-    return scope
+    admit(requirement, current)
+
+
+def _handed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scope | None:
+    for value in (*args[:2], *kwargs.values()):
+        # Not isinstance(): a connection is an abstract Mapping too, which takes four times as long to ask.
+        if HTTPConnection in type(value).__mro__ or isinstance(value, HTTPEndpoint | WebSocketEndpoint):
+            scope: Scope = value.scope
+            return scope
+    return None

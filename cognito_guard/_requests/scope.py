@@ -14,16 +14,16 @@ from typing import Any, Final, NoReturn, Self
 from starlette.types import Scope
 
 from cognito_guard._fastapi import chosen_route, dependencies_of
-from cognito_guard._requests.marks import Marks, endpoint_marks, innermost
+from cognito_guard._requests.marks import endpoint_marks, innermost, marks_of
 from cognito_guard._requests.requirement import Requirement, admit
-from cognito_guard._requests.state import RequestState, place_of, states_of
+from cognito_guard._requests.state import Stranger, place_of, states_of
 
 _NOTHING: Final[Mapping[Any, Any]] = {}
 
 
 class GuardedScope(dict[str, Any]):
     """
-    A copy of *outer*; each choice of a route is judged, and shown to *outer* as well.
+    A copy of *outer*; each choice of a route is shown to *outer* as well, and judged.
 
     Middleware outside of a guard reads `scope["route"]` and the like when the response passes.
     """
@@ -34,52 +34,46 @@ class GuardedScope(dict[str, Any]):
         super().__init__(members_of(outer))
         self._outer = outer
 
-    def members(self) -> Any:
-        """Return what `dict` and `dict.update` can make a copy of."""
-        return self
-
     def update(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **more: Any) -> None:  # type: ignore[override]
         """Add to the scope; judge, if that names an endpoint."""
         added = other if type(other) is dict and not more else dict(other, **more)
         dict.update(self, added)
         if "endpoint" in added:
-            self.show()
+            self._show(added)
             _judge(self, added)
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
         self.update(other)
         return self
 
-    def show(self) -> None:
-        """Show the outer scope what has become of this one."""
+    def _show(self, added: Mapping[str, Any]) -> None:
         outer = self._outer
-        dict.update(outer, self.members())
+        dict.update(outer, added)
+        # Starlette puts it here by itself, before the rest.
+        if "route" in self:
+            dict.update(outer, route=self["route"])
         if isinstance(outer, GuardedScope):
-            outer.show()
+            outer._show(added)  # noqa: SLF001 - of the same class
 
 
 def _sealed(self: SealedScope, *_: Any, **__: Any) -> NoReturn:
-    raise next(
-        state.refuse(state.anonymous_because, self)
-        for state in states_of(self)
-        if not state.decided and state.anonymous_because is not None
-    )
+    for state in states_of(self):
+        if state.stranger is not None and not state.stranger.arrived:
+            raise state.refuse(state.stranger.because, self)
+    raise AssertionError
 
 
 class SealedScope(GuardedScope):
     """
-    The scope of a stranger who has not arrived at a public route yet. Copies of it would notice no choice: it has none.
+    The scope of a stranger who has not arrived at something public yet. A copy would notice no choice: there is none.
 
     Overriding these makes CPython leave the short cuts by which `dict(scope)` and `{**scope}` copy.
     """
 
     __slots__ = ()
 
-    __iter__ = keys = values = items = copy = __copy__ = __deepcopy__ = __reduce_ex__ = __or__ = __ror__ = _sealed
-
-    def members(self) -> Any:
-        """Return what `dict` and `dict.update` can make a copy of."""
-        return dict.items(self)
+    __iter__ = __reversed__ = keys = values = items = pop = popitem = _sealed
+    copy = __copy__ = __deepcopy__ = __reduce_ex__ = __or__ = __ror__ = _sealed
 
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, value)
@@ -89,52 +83,54 @@ class SealedScope(GuardedScope):
 
 def members_of(scope: Scope) -> Any:
     """Return what `dict` can make a copy of *scope* from, also of a sealed one."""
-    return scope.members() if isinstance(scope, GuardedScope) else scope
+    return dict.items(scope) if type(scope) is SealedScope else scope
 
 
-def is_decided(scope: Scope) -> bool:
+def is_open(scope: Scope) -> bool:
     """Return whether each guard that *scope* has passed knows a caller, or has seen a stranger arrive."""
-    return all(state.decided for state in states_of(scope))
+    return all(state.stranger is None or state.stranger.arrived for state in states_of(scope))
 
 
-def requirements_of(route: object, marks: Marks, overrides: Mapping[Any, Any] = _NOTHING) -> list[Requirement]:
-    """Return what a route and its routers ask for as dependencies, and what *marks* of its handler ask for."""
+def requirements_of(route: object, overrides: Mapping[Any, Any] = _NOTHING) -> list[Requirement]:
+    """Return what a FastAPI *route* and its routers ask for as dependencies."""
     requirements: list[Requirement] = []
     for call, scopes in dependencies_of(route, overrides):
         if isinstance(call, Requirement):
             requirements.append(call)
             if scopes:
                 requirements.append(call.with_scopes(scopes))
-    requirements += marks.requirements
+        else:
+            requirements += marks_of(call).requirements
     return requirements
 
 
 def _judge(scope: GuardedScope, child_scope: Mapping[str, Any]) -> None:
-    endpoint = child_scope["endpoint"]
-    marks = endpoint_marks(endpoint, scope.get("method", ""))
-    overrides = getattr(scope.get("app"), "dependency_overrides", _NOTHING)
-    requirements = requirements_of(chosen_route(scope, child_scope), marks, overrides)
+    marks = endpoint_marks(child_scope["endpoint"], scope.get("method", ""))
     for state in states_of(scope):
-        because = state.anonymous_because
-        if because is not None and not _arrives(scope, child_scope, state, is_public=state.guard in marks.public):
-            raise state.refuse(because, scope)
-    for requirement in requirements:
+        stranger = state.stranger
+        if stranger is not None and not _goes_on(stranger, scope, child_scope, is_public=state.guard in marks.public):
+            raise state.refuse(stranger.because, scope)
+    if "route" in child_scope:
+        route = chosen_route(scope, child_scope["route"])
+        for requirement in requirements_of(route, getattr(scope.get("app"), "dependency_overrides", _NOTHING)):
+            admit(requirement, scope)
+    for requirement in marks.requirements:
         admit(requirement, scope)
-    if type(scope) is SealedScope and is_decided(scope):
+    if type(scope) is SealedScope and is_open(scope):
         scope.__class__ = GuardedScope  # type: ignore[assignment]
 
 
-def _arrives(scope: Scope, child_scope: Mapping[str, Any], state: RequestState, *, is_public: bool) -> bool:
+def _goes_on(stranger: Stranger, scope: Scope, child_scope: Mapping[str, Any], *, is_public: bool) -> bool:
     """Return whether a stranger may go on to what was chosen."""
     endpoint = child_scope["endpoint"]
-    if is_public or state.mounts.get(id(endpoint), False):
-        state.decided = True
+    if is_public or stranger.mounts.get(id(endpoint), False):
+        stranger.arrived = True
         # Below a public app everything is open; a public handler that hands the request on opens nothing else.
-        state.open_below = state.open_below or "root_path" in child_scope or not _is_handler(endpoint)
+        stranger.open_below = stranger.open_below or "root_path" in child_scope or not _is_handler(endpoint)
         return True
-    if state.open_path is not None:
-        return state.open_path == place_of(scope)
-    return state.open_below or id(endpoint) in state.mounts
+    if stranger.open_path is not None:
+        return stranger.open_path == place_of(scope)
+    return stranger.open_below or id(endpoint) in stranger.mounts
 
 
 def _is_handler(endpoint: Any) -> bool:

@@ -189,7 +189,7 @@ def _entry(
     route: Any = None,
     opaque: bool = False,
 ) -> tuple[RouteEntry, Any]:
-    requirements = tuple(dict.fromkeys([*around.requirements, *requirements_of(route, marks)]))
+    requirements = tuple(dict.fromkeys([*around.requirements, *requirements_of(route), *marks.requirements]))
     whole = around.prefix + path
     guards = [guard for guard, _, _ in around.guards]
     marked = marks.public | around.public

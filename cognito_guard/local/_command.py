@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
         "For development only, never for production.",
     )
     parser.add_argument("--host", default=LOOPBACK, help="the address to listen on (%(default)s: this machine alone)")
-    parser.add_argument("--port", type=_port, default=9229, help="the port to listen on (%(default)s; 0: any free one)")
+    parser.add_argument("--port", type=port, default=9229, help="the port to listen on (%(default)s; 0: any free one)")
     parser.add_argument("--pool", metavar="ID", help="the id of the user pool, such as eu-central-1_AbCdEf123")
     parser.add_argument(
         "--client",
@@ -136,7 +136,8 @@ def _reachable(url: str) -> str:
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
-def _port(text: str) -> int:
+def port(text: str) -> int:
+    """Return the port number that *text* is; argparse words the error."""
     number = int(text)
     if not 0 <= number <= 65535:  # noqa: PLR2004 - 16 bits
         raise ValueError

@@ -39,6 +39,7 @@ def described_pool(pool: LocalPool) -> dict[str, Any]:
 def described_client(pool: LocalPool, client: LocalClient) -> dict[str, Any]:
     """Return a `UserPoolClientType`. Members that were given at its creation are as they were given."""
     secret = {"ClientSecret": client.secret} if client.secrets else {}
+    flows = {"ExplicitAuthFlows": ["ALLOW_CLIENT_TOKEN_AUTH"]} if client.allow_client_token_auth else {}
     return {
         "UserPoolId": pool.pool_id,
         "ClientName": client.name,
@@ -49,7 +50,7 @@ def described_client(pool: LocalPool, client: LocalClient) -> dict[str, Any]:
         "RefreshTokenValidity": _REFRESH_TOKEN_DAYS,
         "AccessTokenValidity": client.access_token_validity,
         "TokenValidityUnits": {"AccessToken": "seconds"},
-        "ExplicitAuthFlows": ["ALLOW_CLIENT_TOKEN_AUTH"] if client.allow_client_token_auth else [],
+        **flows,
         "AllowedOAuthFlows": list(client.allowed_flows),
         "AllowedOAuthScopes": list(client.scopes),
         "AllowedOAuthFlowsUserPoolClient": bool(client.allowed_flows),

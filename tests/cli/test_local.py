@@ -19,9 +19,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 
 from cognito_guard import UserPool
 from cognito_guard._cli.main import main
+from cognito_guard.errors import ConfigurationError
 from cognito_guard.local import LocalCognito, LocalPool, PoolKeys
 from cognito_guard.local._serving import listen, serving
 
@@ -211,6 +213,12 @@ def test_without_uvicorn_it_says_what_to_install() -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("number", ["-1", "65536", "http"])
+def test_what_is_no_port_is_a_usage_error(capsys: pytest.CaptureFixture[str], number: str) -> None:
+    assert main(["local", f"--port={number}"]) == 2
+    assert f"argument --port: invalid port value: '{number}'" in capsys.readouterr().err
+
+
 # Serving
 
 
@@ -226,6 +234,16 @@ def test_a_served_pool_is_there_for_the_block_and_gone_after_it(pool_keys: PoolK
 
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
+
+
+def test_any_other_app_is_served_too() -> None:
+    with serving(PlainTextResponse("hello")) as url:
+        assert httpx.get(url).text == "hello"
+
+
+def test_a_host_without_an_address_is_said() -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot listen on port 0 of no\.such\.host\.invalid \("):
+        listen("no.such.host.invalid", 0)
 
 
 def test_it_can_be_served_at_an_ipv6_address(pool_keys: PoolKeys) -> None:

@@ -18,6 +18,8 @@ from botocore.validate import ParamValidator  # type: ignore[import-untyped]
 from cognito_guard.local import LocalCognito, LocalPool, PoolKeys, serving
 from cognito_guard.local._operations import CHANGING, READING
 
+pytestmark = pytest.mark.slow
+
 POOL_ID = "eu-central-1_AbCdEf123"
 SECRET = "reader_secret_" * 3
 MODEL = get_session().get_service_model("cognito-idp")

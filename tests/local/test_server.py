@@ -373,6 +373,8 @@ async def test_get_client_token_gives_what_the_token_endpoint_gives(
         pytest.param({"Scopes": ["orders/order.delete"]}, "InvalidParameterException", id="scope of others"),
         pytest.param({"Scopes": "orders/order.read"}, "SerializationException", id="scopes a single string"),
         pytest.param({"Scopes": ["a b"]}, "InvalidParameterException", id="malformed scope"),
+        pytest.param({"Scopes": [""]}, "InvalidParameterException", id="empty scope"),
+        pytest.param({"Scopes": ["a" * 257]}, "InvalidParameterException", id="scope too long"),
         pytest.param({"Scopes": ["orders/order.read"] * 51}, "InvalidParameterException", id="51 scopes"),
         pytest.param({"ClientId": "\ud800"}, "SerializationException", id="client id no text"),
         pytest.param({"ClientId": 7}, "SerializationException", id="client id no string"),

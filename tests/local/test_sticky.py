@@ -6,6 +6,9 @@ import inspect
 from dataclasses import fields
 from typing import Any
 
+import anyio
+import httpx
+import jwt
 import pytest
 
 from cognito_guard.errors import ConfigurationError
@@ -133,6 +136,7 @@ def test_before_it_is_served_an_own_url_is_not_known(pool_keys: PoolKeys) -> Non
     assert pool.has_own_issuer
 
 
+@pytest.mark.slow
 def test_served_it_is_the_url_for_minted_tokens_and_the_guard(pool_keys: PoolKeys) -> None:
     local = LocalCognito(LocalPool(issuer="self", keys=pool_keys))
     local.pool.add_client(client_id="x", scopes=[], allowed_flows=[])
@@ -141,3 +145,21 @@ def test_served_it_is_the_url_for_minted_tokens_and_the_guard(pool_keys: PoolKey
         issuer = f"{url}/eu-central-1_LocalPool0"
         assert local.pool.issuer == issuer
         assert local.user_pool(url).issuers == local.user_pool().issuers == (issuer,)
+
+
+def test_under_another_server_it_is_the_url_of_each_request(pool_keys: PoolKeys) -> None:
+    local = LocalCognito(LocalPool(issuer="self", keys=pool_keys))
+    local.pool.add_resource_server("orders", {"order.read": "Read orders"})
+    client = local.pool.add_client(name="reader", scopes=SCOPES)
+
+    async def ask(url: str) -> list[str]:
+        form = {"grant_type": "client_credentials", "client_id": client.client_id, "client_secret": client.secret}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(local), base_url=url) as http:
+            token = (await http.post("/oauth2/token", data=form)).json()["access_token"]
+            document = (await http.get("/eu-central-1_LocalPool0/.well-known/openid-configuration")).json()
+        return [document["issuer"], jwt.decode(token, options={"verify_signature": False})["iss"]]
+
+    for url in ("http://localhost:9229", "http://cognito:9229"):
+        assert anyio.run(ask, url) == [f"{url}/eu-central-1_LocalPool0"] * 2
+    # Minted ones have that of the first request.
+    assert local.pool.issuer == "http://localhost:9229/eu-central-1_LocalPool0"
