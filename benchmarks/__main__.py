@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import importing, memory, peers, requests, routing, serving, verifying
+from benchmarks import calling, importing, memory, peers, requests, routing, serving, verifying
 from benchmarks.chart import svg
 from benchmarks.environment import ROOT
 from benchmarks.progress import Progress
@@ -31,6 +31,7 @@ SECTIONS: Final[dict[str, Callable[[Effort, Progress], Section]]] = {
     "routes": routing.measure,
     "import": importing.measure,
     "memory": memory.measure,
+    "calling": calling.measure,
 }
 
 

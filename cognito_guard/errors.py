@@ -10,6 +10,7 @@ Everything that can go wrong, as one tree.
     │   │   ├── InvalidTokenError         401  the token is no good
     │   │   │   ├── MalformedTokenError        not a JWT of the one form accepted here
     │   │   │   ├── ClaimError                 a claim is missing, of the wrong type or of another value
+    │   │   │   │   └── AudienceError              the token is meant for another API
     │   │   │   ├── ExpiredTokenError          its time is over
     │   │   │   └── SignatureError             no key of the pool made its signature
     │   │   └── InsufficientScopeError    403  a good token that does not grant this
@@ -23,11 +24,12 @@ vocabulary below: nothing a token or a stranger says ever gets into them.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from starlette.exceptions import HTTPException
 
 __all__ = [
+    "AudienceError",
     "BearerError",
     "ClaimError",
     "ConfigurationError",
@@ -63,7 +65,7 @@ class RefusalError(GuardError, HTTPException):
         code: The error code on the wire (RFC 6750 section 3.1), or None where the RFC wants none.
         reason: A stable word for logs and metrics, finer than *code*.
         description: One sentence for the caller, printable ASCII without quotes or backslashes.
-        headers: The headers of the answer; None until a guard has dressed the error.
+        headers: The headers of the answer; None for an error that no guard has given its own.
     """
 
     status: ClassVar[int] = 500
@@ -74,6 +76,12 @@ class RefusalError(GuardError, HTTPException):
         self.reason = reason
         self.description: str = self._vocabulary[reason]
         super().__init__(self.status, self.description)
+
+    def with_headers(self, headers: dict[str, str]) -> Self:
+        """Return a copy that has *headers*, without traceback."""
+        copy = type(self).__new__(type(self), *self.args)
+        copy.__dict__.update(self.__dict__, headers=headers)
+        return copy
 
     def __str__(self) -> str:
         return f"{self.description} ({self.reason})"
@@ -119,6 +127,7 @@ class MalformedTokenError(InvalidTokenError):
         "malformed": "The access token is not a well-formed JWT.",
         "algorithm": "The access token is not signed with RS256.",
         "critical_header": "The access token has a critical header parameter that is not understood.",
+        "token_type": "The typ in the header of the access token is not that of an access token.",
     }
 
 
@@ -132,12 +141,25 @@ class ClaimError(InvalidTokenError):
 
     _vocabulary: ClassVar = {
         f"claim_{claim}": f"The claim {claim} of the access token is missing or not accepted."
-        for claim in ("iss", "token_use", "client_id", "exp", "nbf", "iat", "scope", "aud", "sub", "username", "jti")
+        for claim in ("iss", "token_use", "client_id", "exp", "nbf", "iat", "scope", "sub", "username", "jti")
     } | {"claim_cognito:groups": "The claim cognito:groups of the access token is not accepted."}
 
-    def __init__(self, claim: str) -> None:
+    def __init__(self, claim: str, reason: str | None = None) -> None:
         self.claim = claim
-        super().__init__(f"claim_{claim}")
+        super().__init__(reason or f"claim_{claim}")
+
+
+class AudienceError(ClaimError):
+    """
+    The token is not meant for this API: neither its scopes nor its `aud` name what the pool is set up with.
+
+    The rules stand at `UserPool`. `claim` is `aud`, also where a scope of this API would have been enough.
+    """
+
+    _vocabulary: ClassVar = {"audience": "The access token is not meant for this API."}
+
+    def __init__(self) -> None:
+        super().__init__("aud", "audience")
 
 
 class ExpiredTokenError(InvalidTokenError):
@@ -163,7 +185,7 @@ class InsufficientScopeError(BearerError):
     The token is good, but does not grant what the route requires.
 
     Attributes:
-        required: The scopes that the route asks for, sorted; empty where it asks for a group.
+        required: The scopes that the route asks for, sorted; empty where it asks for anything else.
     """
 
     status = 403
@@ -171,6 +193,8 @@ class InsufficientScopeError(BearerError):
     _vocabulary: ClassVar = {
         "scope": "The access token lacks a scope that this resource requires.",
         "group": "The user is in none of the groups that this resource requires.",
+        "caller": "This resource is not for callers of this kind.",
+        "condition": "The caller does not meet a condition of this resource.",
     }
 
     def __init__(self, reason: str, required: tuple[str, ...] = ()) -> None:
@@ -207,4 +231,53 @@ class NotInstalledError(RefusalError):
 
 
 class TokenRequestError(GuardError):
-    """The token endpoint did not give a token."""
+    """
+    The token endpoint did not give a token (the calling side, `cognito_guard.client`).
+
+    Neither message nor attributes hold a secret, a token or text that the token endpoint wrote.
+
+    Attributes:
+        error: The OAuth error code of the answer (RFC 6749 section 5.2, RFC 8707 section 2), or one of this package:
+            `throttled`, `unavailable`, `unreachable`, `timeout`, `redirected`, `invalid_answer`,
+            `secret_unavailable`, `no_thread`.
+        status: The HTTP status of the answer, or None if there was none.
+        retry_after: Seconds after which another call makes sense, or None if only a change of settings helps.
+        cause: The type of the exception that ended the attempt, such as `ConnectError`, or None.
+        advice: What to do, one sentence.
+    """
+
+    _advice: ClassVar[dict[str, str]] = {
+        "invalid_client": "Compare client_id and client_secret with the app client in the AWS console; during a "
+        "rotation pass both secrets.",
+        "invalid_grant": "Enable the client_credentials flow of the app client and assign the scopes to it.",
+        "unauthorized_client": "Enable the client_credentials flow of the app client and assign the scopes to it.",
+        "invalid_scope": "Write scopes as resource-server/scope, and assign each of them to the app client.",
+        "invalid_request": "Check token_url, resource and aws_client_metadata.",
+        "invalid_target": "Use a resource that the user pool has a resource server for.",
+        "unsupported_grant_type": "Check that token_url ends in /oauth2/token.",
+        "throttled": "Share tokens between processes with store=, or use tokens that live longer.",
+        "unavailable": "Call again later; the token endpoint reports a failure of its own.",
+        "unreachable": "Check that this machine can reach the host of token_url, and that its certificate is valid.",
+        "timeout": "Call again later, or raise timeout; the token endpoint did not answer in time.",
+        "redirected": "Write the final address of the token endpoint in token_url; redirects are not followed.",
+        "invalid_answer": "Check that token_url is the token endpoint of the user pool, such as "
+        "https://DOMAIN/oauth2/token.",
+        "secret_unavailable": "Check what client_secret() does: it raised an exception, or did not return one or "
+        "two strings.",
+        "no_thread": "Call before the interpreter shuts down, or allow the process more threads.",
+    }
+
+    def __init__(
+        self, error: str, status: int | None = None, retry_after: float | None = None, cause: str | None = None
+    ) -> None:
+        self.error = error
+        self.status = status
+        self.retry_after = retry_after
+        self.cause = cause
+        self.advice = self._advice.get(error, "Look the error code up in the documentation of the token endpoint.")
+        super().__init__(error, status, retry_after, cause)
+
+    def __str__(self) -> str:
+        status = None if self.status is None else f"HTTP status {self.status}"
+        details = ", ".join(filter(None, (status, self.cause)))
+        return f"no access token: {self.error}{details and f' ({details})'}. {self.advice}"

@@ -1,4 +1,4 @@
-"""`python -m example_app`: the orders API and, unless it is told of a real user pool, a local Cognito beside it."""
+"""`python -m example_app`: the orders API, a worker that calls it and, unless there is a real user pool, a Cognito."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from contextlib import ExitStack
 from typing import Final
 
 from cognito_guard import CognitoGuard, KeyPolicy, UserPool
+from cognito_guard.client import ClientCredentials
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.local import LocalCognito
 from example_app import api, starlette_api
-from example_app.pool import make_pool
+from example_app.pool import WORKER_ID, WORKER_SECRET, make_pool
 from example_app.serving import PortError, listen, serve, serving, url_of
 from example_app.welcome import welcome
+from example_app.worker import make_worker
 
 IMPATIENT: Final = KeyPolicy(max_age=2, stale_for=60, cooldown=1, timeout=1)
 
@@ -46,21 +48,41 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
             local.jwks()  # makes the keys, ahead of the guard, which would not wait for long
             pool = local.user_pool(cognito_url)
             running.enter_context(serving(local, cognito_listener))
+        credentials = _worker_credentials(environ, cognito_url)
+        worker_url = None
+        if credentials is not None:
+            worker_listener = running.enter_context(listen(options.worker_port, "--worker-port"))
+            worker_url = url_of(worker_listener)
+            running.enter_context(serving(make_worker(url_of(api_listener), credentials), worker_listener))
         guard = CognitoGuard(pool, key_policy=IMPATIENT if options.impatient else KeyPolicy())
         app = starlette_api.make_api(guard) if options.starlette else api.make_api(guard)
         framework = "Starlette" if options.starlette else "FastAPI"
-        serve(app, api_listener, welcome(framework, url_of(api_listener), pool, cognito_url))
+        serve(app, api_listener, welcome(framework, url_of(api_listener), pool, cognito_url, worker_url))
+
+
+def _worker_credentials(environ: Mapping[str, str], cognito_url: str | None) -> ClientCredentials | None:
+    """Return who the worker is: a client of the local Cognito, or of the environment variables if they name one."""
+    if cognito_url is not None:
+        return ClientCredentials(
+            f"{cognito_url}/oauth2/token",
+            client_id=WORKER_ID,
+            client_secret=WORKER_SECRET,
+            scopes=["orders/order.write"],
+        )
+    return ClientCredentials.from_env(environ) if environ.get("COGNITO_CLIENT_ID") else None
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m example_app",
-        description="Run an orders API, and a local Cognito that issues tokens for it.",
+        description="Run an orders API, a worker that places orders, and a local Cognito that issues tokens for them.",
         epilog="With COGNITO_USER_POOL_ID and COGNITO_CLIENT_IDS set, the API takes the tokens of that user pool, and "
-        "no local Cognito is started.",
+        "no local Cognito is started; the worker is started if COGNITO_CLIENT_ID, COGNITO_CLIENT_SECRET and "
+        "COGNITO_TOKEN_URL are set as well.",
     )
     parser.add_argument("--port", type=port, default=8000, help="of the API (%(default)s; 0: any free one)")
     parser.add_argument("--cognito-port", type=port, default=9229, help="of the local Cognito (%(default)s)")
+    parser.add_argument("--worker-port", type=port, default=8001, help="of the worker (%(default)s)")
     parser.add_argument("--starlette", action="store_true", help="run the API made with plain Starlette")
     parser.add_argument(
         "--impatient", action="store_true", help="refresh keys every 2 s, to watch outages and rotations in a minute"

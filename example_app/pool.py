@@ -1,4 +1,4 @@
-"""The user pool that the example brings along: two app clients, whose ids and secrets never change."""
+"""The user pool that the example brings along: three app clients, whose ids and secrets never change."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ READER_ID: Final = "example0reader000000000000"
 READER_SECRET: Final = "example_secret_of_the_reader"
 WRITER_ID: Final = "example0writer000000000000"
 WRITER_SECRET: Final = "example_secret_of_the_writer"
+WORKER_ID: Final = "example0worker000000000000"
+WORKER_SECRET: Final = "example_secret_of_the_worker"
 
 
 def make_pool() -> LocalPool:
@@ -26,4 +28,5 @@ def make_pool() -> LocalPool:
         secrets=[WRITER_SECRET],
         scopes=["orders/order.read", "orders/order.write"],
     )
+    pool.add_client(name="worker", client_id=WORKER_ID, secrets=[WORKER_SECRET], scopes=["orders/order.write"])
     return pool

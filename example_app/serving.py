@@ -1,4 +1,4 @@
-"""Two servers in one process: one on the main thread, where signals arrive, the other beside it."""
+"""Servers in one process: one on the main thread, where signals arrive, the others beside it."""
 
 from __future__ import annotations
 

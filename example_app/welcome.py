@@ -29,8 +29,18 @@ TOKEN=$({ask_as_writer})
 curl -i -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '{{"item": "tea"}}' {api}/orders
 """
 
+_WORKER = """
+6. Let the worker at {worker} place an order, with a token of its own: 201
 
-def welcome(framework: str, api: str, pool: UserPool, cognito: str | None) -> str:
+curl -i -X POST {worker}/reorder
+
+7. See what its tokens cost so far: one is bought, however many orders follow
+
+curl {worker}/tokens
+"""
+
+
+def welcome(framework: str, api: str, pool: UserPool, cognito: str | None, worker: str | None) -> str:
     """
     Return the text to print.
 
@@ -39,6 +49,7 @@ def welcome(framework: str, api: str, pool: UserPool, cognito: str | None) -> st
         api: URL of the API.
         pool: The user pool that guards it.
         cognito: URL of the local Cognito, or None if the pool is a real one.
+        worker: URL of the worker, or None if there is none.
 
     """
     reader, writer = f"{READER_ID}:{READER_SECRET}", f"{WRITER_ID}:{WRITER_SECRET}"
@@ -49,6 +60,8 @@ def welcome(framework: str, api: str, pool: UserPool, cognito: str | None) -> st
         paste = "Paste these requests into another terminal, with words of your own in place of the capitals."
     token_url = pool.token_url or "https://YOUR_DOMAIN/oauth2/token"
     requests = _REQUESTS.format(api=api, ask_as_reader=_ask(token_url, reader), ask_as_writer=_ask(token_url, writer))
+    if worker is not None:
+        requests += _WORKER.format(worker=worker)
     return (
         f"The orders API ({framework}) is at {api}.\n"
         f"It takes access tokens of the user pool {pool.pool_id}, issued by {issued_by}.\n\n"

@@ -59,7 +59,7 @@ def test_the_stand_in_knows_configuration_and_errors_alone() -> None:
     for path in (PACKAGE / "local").glob("*.py"):
         # The console judges tokens as a guard does, through the front door, imported when it is asked.
         front_door = {"ANY_CLIENT", "CognitoGuard"} if path.stem == "_judge" else set()
-        assert imports_of(path) <= {"_grammar", "_pool", "errors", "local"} | front_door
+        assert imports_of(path) <= {"_grammar", "_pool", "_urls", "errors", "local"} | front_door
 
 
 @pytest.mark.parametrize("name", sorted(LEVEL.keys() - {"_cli"}))

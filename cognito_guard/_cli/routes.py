@@ -71,5 +71,5 @@ def _as_json(route: RouteEntry) -> dict[str, Any]:
         "public": route.public,
         "guarded": route.guarded,
         "opaque": route.opaque,
-        "requirements": [{"kind": each.kind, "names": sorted(each.names)} for each in route.requirements],
+        "requirements": [each.condition.as_data() for each in route.requirements],
     }

@@ -31,7 +31,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 
 import certifi
 
-from cognito_guard._pool import is_loopback
+from cognito_guard._urls import is_loopback
 
 MAX_LENGTH: Final = 64 * 1024
 """Largest key set read, in bytes, after decompression. Cognito's are below 1 KiB."""

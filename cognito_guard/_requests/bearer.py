@@ -24,6 +24,11 @@ _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _REALM: Final = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")  # what a quoted string holds without escapes
 
 
+def authorization(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """Return the values of the Authorization headers among raw ASGI *headers*."""
+    return [value for name, value in headers if name == b"authorization"]
+
+
 def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """
     Return the bearer token in raw ASGI *headers*, whatever characters it is made of: see `fault_of`.
@@ -37,14 +42,12 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
         MalformedTokenError: The token is longer than any that is looked at.
 
     """
-    value = None
-    for name, content in headers:
-        if name == b"authorization":
-            if value is not None:
-                raise InvalidRequestError("repeated_header")
-            value = content
-    if value is None:
+    values = authorization(headers)
+    if not values:
         raise MissingTokenError
+    if len(values) > 1:
+        raise InvalidRequestError("repeated_header")
+    value = values[0]
     scheme = value[:_START].lower()
     if scheme != _SCHEME:
         raise InvalidRequestError("malformed_header") if scheme == _SCHEME.strip() else MissingTokenError

@@ -1,22 +1,37 @@
-"""What the handler asks for that a request would reach, found by asking the app's own routes."""
+"""Where a request would go, found by asking the app's own routes: whether it is worth letting a stranger try."""
 
 from __future__ import annotations
 
-import inspect
-import sys
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from starlette.applications import Starlette
-from starlette.endpoints import HTTPEndpoint
+from starlette.datastructures import URL
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount, Router
 from starlette.types import Scope
 
-from cognito_guard._requests.requirement import Mark, Requirement, marks_of
+from cognito_guard._fastapi import actual_route, flattened, matches
+from cognito_guard._requests.installed import chain_of, installed_on, middleware_of
+from cognito_guard._requests.marks import endpoint_marks, marks_of
 
 # Middleware that hands requests on to its .app, whatever else it does.
 _FAITHFUL: Final = ("starlette.", "fastapi.", "cognito_guard.")
+
+
+class Way(NamedTuple):
+    """
+    A way that a stranger may try.
+
+    Attributes:
+        mounts: The apps of the mounts and hosts on it, by `id`; True for one that is public as a whole.
+        redirect: Where the app would redirect the request to, if that is what awaits it.
+
+    """
+
+    mounts: Mapping[int, bool]
+    redirect: str | None = None
 
 
 def route_path(scope: Scope) -> str:
@@ -28,113 +43,117 @@ def route_path(scope: Scope) -> str:
     return path
 
 
-def marks_ahead(app: object, scope: Scope) -> tuple[Mark, ...] | None:
+def public_way(app: object, scope: Scope, guard: object, mounts: Mapping[int, bool] | None = None) -> Way | None:
     """
-    Return the marks of the handler that *app* would give this request to, or None if it would answer 404 or 405.
+    Return the way to the public route that *app* would give this request to, or None if there is none.
 
     Follows mounts, hosts and FastAPI's included routers, in the router's own order. Costs some microseconds for each
-    route passed over, so it is for requests without a good token only.
+    route passed over.
     """
-    router, root_path = _router_of(app)
-    if router is None:
-        return marks_of(app)
+    mounts = mounts or {}
+    if guard in marks_of(app).public:
+        return Way(mounts)
+    routes, root_path, redirects = _inside(app)
+    if routes is None:
+        return None
     if root_path:
         scope = {**scope, "root_path": root_path}
-    for route in flattened(router.routes):
-        match, child_scope = _matches(route, scope)
-        if match is Match.FULL:
-            actual = actual_route(route)
-            if isinstance(actual, Mount | Host):
-                return marks_ahead(app_of(actual), {**scope, **child_scope})
-            return _marks_of_endpoint(child_scope.get("endpoint"), scope)
-    # What answers for unknown paths is a handler like another, if it is not Starlette's own.
-    return None if getattr(router.default, "__func__", None) is Router.not_found else marks_of(router.default)
+    found = _first_match(routes, scope)
+    if found is not None:
+        route, child_scope = found
+        actual = actual_route(route)
+        if isinstance(actual, Mount | Host):
+            base = app_of(actual)
+            on_the_way = {**mounts, id(child_scope.get("endpoint")): guard in marks_of(base).public}
+            return public_way(base, {**scope, **child_scope}, guard, on_the_way)
+        marks = endpoint_marks(child_scope.get("endpoint"), scope.get("method", ""))
+        return Way(mounts) if guard in marks.public and not marks.requirements else None
+    if redirects and scope["type"] == "http" and route_path(scope) != "/":
+        path = scope["path"]
+        other = {**scope, "path": path.rstrip("/") if path.endswith("/") else path + "/"}
+        if _first_match(routes, other) and public_way(app, other, guard, mounts):
+            return Way(mounts, str(URL(scope=other)))
+    return None
 
 
-def chosen_route(scope: Scope) -> object:
-    """Return the route that was chosen for an http request; of an included one of FastAPI's, what became of it."""
-    if scope["type"] != "http":
+def preflight_way(app: object, scope: Scope, place: int, mounts: Mapping[int, bool] | None = None) -> Way | None:
+    """
+    Return the way to a `CORSMiddleware` that would answer this preflight, or None if none would.
+
+    Args:
+        app: The app that the request is on its way to.
+        scope: The request.
+        place: From which of the app's own middleware on it is still ahead.
+        mounts: As in `Way`: those passed so far.
+
+    """
+    mounts = mounts or {}
+    ahead = [entry.cls for entry in middleware_of(app)[place:]] + [type(each) for each in chain_of(app)]
+    if any(map(_answers_preflights, ahead)):
+        return Way(mounts)
+    routes, root_path, _ = _inside(app)
+    if routes is None:
         return None
-    return scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    if root_path:
+        scope = {**scope, "root_path": root_path}
+    found = _first_match(routes, scope)
+    actual = None if found is None else actual_route(found[0])
+    if found is None or not isinstance(actual, Mount | Host):
+        return None
+    child_scope = found[1]
+    on_the_way = {**mounts, id(child_scope.get("endpoint")): False}
+    # The middleware of the mount itself first.
+    if any(_answers_preflights(type(each)) for each in chain_of(actual.app)):
+        return Way(on_the_way)
+    return preflight_way(app_of(actual), {**scope, **child_scope}, 0, on_the_way)
 
 
-def requirements_of(route: object) -> Iterator[Requirement]:
-    """
-    Yield what a FastAPI *route* depends on, but for what is overridden. Nothing, if it is not FastAPI's.
+def _answers_preflights(cls: Any) -> bool:
+    # A subclass may hand them on.
+    return getattr(cls, "__call__", None) is CORSMiddleware.__call__  # noqa: B004 - the very function
 
-    For who is there before FastAPI solves dependencies: it parses the body first, and answers broken JSON itself.
-    """
-    provider = getattr(route, "dependency_overrides_provider", None)
-    overrides = getattr(provider, "dependency_overrides", {})
-    pending = [getattr(route, "dependant", None)]
-    while pending:
-        for dependency in getattr(pending.pop(0), "dependencies", ()):
-            if dependency.call in overrides:
-                continue
-            pending.append(dependency)
-            if isinstance(dependency.call, Requirement):
-                yield dependency.call
-                # Those of Security(..., scopes=[...]), here or further up.
-                scopes = frozenset([*(dependency.parent_oauth_scopes or ()), *(dependency.own_oauth_scopes or ())])
-                if scopes:
-                    yield Requirement(dependency.call.guard, "all", scopes)
+
+def place_in(app: object, guard: object) -> int | None:
+    """Return from which of the middleware of *app* on it is behind *guard*, or None if that is not installed there."""
+    return next((each.place + 1 for each in installed_on(app) if each.guard is guard), None)
 
 
 def routes_of(app: object) -> Sequence[BaseRoute] | None:
     """Return the routes of *app*, also through middleware of Starlette around it, or None if it has none to look at."""
-    router, _ = _router_of(app)
-    return None if router is None else router.routes
-
-
-def actual_route(route: Any) -> BaseRoute:
-    """Return what stands behind one of `flattened` routes: FastAPI makes some of those anew that it includes."""
-    remade: BaseRoute | None = getattr(getattr(route, "_route_context", None), "starlette_route", None)
-    return remade or getattr(route, "original_route", route)
+    return _inside(app)[0]
 
 
 def app_of(route: Mount | Host) -> object:
     """Return the app that a mount or a host leads to, within the middleware that it puts around it."""
-    app: object = getattr(route, "_base_app", route.app)
-    return app
+    base = getattr(route, "_base_app", None)
+    # It stays where it was when somebody puts another app in its place.
+    return base if any(each is base for each in chain_of(route.app)) else route.app
 
 
-def _router_of(app: Any) -> tuple[Router | None, str]:
-    """Return the router at the heart of *app*, and the root path that FastAPI gives requests on the way."""
+def _first_match(routes: Sequence[BaseRoute], scope: Scope) -> tuple[Any, Scope] | None:
+    partial: tuple[Any, Scope] | None = None
+    for route in flattened(routes):
+        match, child_scope = matches(route, scope)
+        if match is Match.FULL:
+            return route, child_scope
+        if match is Match.PARTIAL and partial is None:
+            partial = route, child_scope
+    return partial
+
+
+def _inside(app: Any) -> tuple[Sequence[BaseRoute] | None, str, bool]:
+    """Return the routes in *app*, the root path that it gives requests, and whether it redirects to mend slashes."""
     root_path = ""
     while not isinstance(app, Router):
         if isinstance(app, Starlette):
             root_path = getattr(app, "root_path", "") or root_path
             app = app.router
+        elif isinstance(app, BaseRoute):
+            # A route that is used as an app.
+            return [app], root_path, False
         elif isinstance(app, BaseHTTPMiddleware) or type(app).__module__.startswith(_FAITHFUL):
             app = getattr(app, "app", None)
         else:
             # Many an object keeps an app in .app, and hands requests on to quite another.
-            return None, ""
-    return app, root_path
-
-
-def _matches(route: Any, scope: Scope) -> tuple[Match, Scope]:
-    context = getattr(route, "_route_context", None)
-    if context is None or context.starlette_route is not None:
-        matched: tuple[Match, Scope] = route.matches(scope)
-        return matched
-    # As FastAPI asks the routes of included routers: a route class of the app's own may decide in its own way.
-    fastapi = {**scope.get("fastapi", {}), "effective_route_context": context}
-    matched = route.original_route.matches({**scope, "fastapi": fastapi})
-    return matched  # noqa: RET504 - typed so
-
-
-def flattened(routes: Sequence[BaseRoute]) -> Iterator[Any]:
-    """Yield *routes* in order, those of FastAPI's included routers in the place of these."""
-    fastapi = sys.modules.get("fastapi.routing")
-    # FastAPI keeps included routers as a tree; this is the way in that it offers.
-    return iter(routes) if fastapi is None else fastapi.iter_route_contexts(routes)
-
-
-def _marks_of_endpoint(endpoint: Any, scope: Scope) -> tuple[Mark, ...]:
-    marks = marks_of(endpoint)
-    if inspect.isclass(endpoint) and issubclass(endpoint, HTTPEndpoint):
-        method = scope["method"].lower()
-        name = "get" if method == "head" and not hasattr(endpoint, "head") else method
-        return marks + marks_of(getattr(endpoint, name, None))
-    return marks
+            return None, "", False
+    return app.routes, root_path, app.redirect_slashes

@@ -1,25 +1,24 @@
-"""The middleware: who calls is settled here, what they may do at the route, and what goes wrong is answered here."""
+"""The middleware: tells who calls, lets strangers try what is public, and refuses everyone else."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Final
 
-from starlette.authentication import AuthCredentials, UnauthenticatedUser
-from starlette.requests import HTTPConnection
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cognito_guard._principal import Principal
 from cognito_guard._requests.bearer import bearer_token, fault_of
+from cognito_guard._requests.exchange import hand_on
 from cognito_guard._requests.internals import HasInternals, internals_of
-from cognito_guard._requests.lookup import chosen_route, marks_ahead, requirements_of, route_path, routes_of
-from cognito_guard._requests.requirement import Public
-from cognito_guard._requests.state import SCOPE_KEY, Visit, enter, has_entered, place_of
+from cognito_guard._requests.lookup import Way, place_in, preflight_way, public_way, route_path, routes_of
+from cognito_guard._requests.marks import marks_of
+from cognito_guard._requests.scope import members_of
+from cognito_guard._requests.state import RequestState, Stranger, place_of, states_of
 from cognito_guard.errors import ConfigurationError, KeysUnavailableError, RefusalError
-
-_UNREADABLE: Final = {400, 422}
-"""What FastAPI answers to bodies that it can not read, before it solves dependencies."""
 
 _log: Final = logging.getLogger("cognito_guard")
 
@@ -29,12 +28,12 @@ class CognitoGuardMiddleware:
     Lets requests through to *app* if they carry a good access token, or if they are for a public route.
 
     Usually put in place by `CognitoGuard.install`. Around an app by hand, it belongs inside of all middleware that
-    rewrites paths or methods, for it looks at the request as it is here.
+    rewrites paths or methods, because it looks at the request as it is here.
 
     Args:
         app: Any ASGI app. Public routes are found where it has Starlette's or FastAPI's routes.
         guard: Judges tokens.
-        public_paths: Pairs of method and exact path (below `root_path`) that are open, for routes which can not be
+        public_paths: Pairs of method and exact path (below `root_path`) that are open, for routes which cannot be
             marked with `guard.public`. A websocket's method is `WEBSOCKET`.
         check: Called when the app starts, or else with its first connection; raises if it must not serve.
 
@@ -42,6 +41,8 @@ class CognitoGuardMiddleware:
         ConfigurationError: A public path is not such a pair.
 
     """
+
+    is_cognito_guard = True
 
     def __init__(
         self,
@@ -51,9 +52,9 @@ class CognitoGuardMiddleware:
         check: Callable[[], None] | None = None,
     ) -> None:
         self.app: Final = app
-        self._check = check
         self.guard: Final = guard
         self.public_paths: Final = check_public_paths(public_paths)
+        self._check: Callable[[], None] | None = check or partial(internals_of(guard).check, self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -62,92 +63,77 @@ class CognitoGuardMiddleware:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         elif scope["type"] not in {"http", "websocket"}:
-            # Whatever it is, nobody has thought about how it is to be guarded.
-            raise ConfigurationError(f"connections of type {scope['type']!r} can not be guarded")
-        elif SCOPE_KEY in scope and has_entered(scope, self.guard):
-            await self.app(scope, receive, send)
+            raise ConfigurationError(f"connections of type {scope['type']!r} cannot be guarded")
         else:
-            await self._serve(scope, receive, send)
+            state = await self._identify(scope, receive, send)
+            if state is not None:
+                await hand_on(self.app, state, scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901 - with what it defines
-        guard = self.guard
-        internals = internals_of(guard)
-        refusals = internals.refusals
-        app = scope.get("app", self.app)
+    async def _identify(self, scope: Scope, receive: Receive, send: Send) -> RequestState | None:
+        """Return the state of a request that may go on, or None if it was answered."""
+        internals = internals_of(self.guard)
+        headers = scope["headers"]
         token: str | None = None
-        principal: Principal | None = None
-        reason: RefusalError | None = None
         try:
-            token = bearer_token(scope["headers"])
-            principal = await internals.verifier.verify(token)
+            principal = self._known(scope)
+            if principal is None:
+                token = bearer_token(headers)
+                principal = await internals.verifier.verify(token)
         except RefusalError as error:
             # The scope will keep it, and its traceback the scope: a cycle, for the garbage collector to find.
             reason = (error if token is None else fault_of(token, error)).with_traceback(None)
-            if not self._is_public(scope):
-                refusals.dress(reason, None)
-                await refusals.send(scope, receive, send, error=reason, apps=(app,))
-                return
-        visit = Visit(principal, reason, refusals, None if principal else place_of(scope))
-        # In place, as Starlette's own AuthenticationMiddleware does: middleware further out reads
-        # scope["route"] and scope["user"] when the response passes, and would not see a copy's.
-        enter(scope, guard, visit)
-        scope["user"] = principal or UnauthenticatedUser()
-        # All it does is make a list of them.
-        scope["auth"] = AuthCredentials(principal and principal.scopes)  # type: ignore[arg-type]
+            stranger = Stranger(reason)
+            state = RequestState(self.guard, headers, None, stranger)
+            way = self._way(stranger, scope)
+            if way is None:
+                refusal = state.refuse(reason, scope)
+                app = scope.get("app", self.app)
+                await internals.refusals.send(scope, receive, send, error=refusal, apps=(app,))
+                return None
+            if way.redirect is not None:
+                await RedirectResponse(way.redirect)(scope, receive, send)
+                return None
+            stranger.mounts = way.mounts
+            return state
+        return RequestState(self.guard, headers, principal)
 
-        async def receive_judged() -> Message:
-            _judge(scope, visit)
-            return await receive()
+    def _known(self, scope: Scope) -> Principal | None:
+        """Return the caller, if this guard has let in this very request further out."""
+        for state in states_of(scope):
+            if state.guard is self.guard and state.headers is scope["headers"] and not state.is_over:
+                return state.principal
+        return None
 
-        # No method of the visit, which the scope keeps: servers keep the scope beside their send, likewise a cycle.
-        async def send_unless_refused(message: Message) -> None:
-            if message.get("status") in _UNREADABLE:
-                # The body was found wanting before the route was asked, since somebody else had read it already or
-                # what is said here got lost on the way.
-                try:
-                    _judge(scope, visit)
-                except RefusalError as error:
-                    visit.refusal = error
-            # Frameworks put exceptions into words of their own.
-            if visit.refusal is None:
-                visit.started = True
-                await send(message)
-
-        try:
-            await self.app(scope, receive_judged, send_unless_refused)
-        except Exception as error:
-            if visit.refusal is None:
-                raise
-            await refusals.send(scope, receive, send, error=visit.refusal, apps=(scope.get("app"), app))
-            if not isinstance(error, RefusalError):
-                raise
-        else:
-            if visit.refusal is not None:
-                await refusals.send(scope, receive, send, error=visit.refusal, apps=(scope.get("app"), app))
-
-    def _is_public(self, scope: Scope) -> bool:
+    def _way(self, stranger: Stranger, scope: Scope) -> Way | None:
+        """Return the way that a stranger may try, or None; what was really chosen is looked at again on arrival."""
         # Servers hand on whatever is sent for a method, "WEBSOCKET" too.
         method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
         if (method, route_path(scope)) in self.public_paths and (method != "WEBSOCKET" or "method" not in scope):
-            return True
+            stranger.open_path = place_of(scope)
+            # Where there are routes, the one that is chosen there is looked at.
+            stranger.arrived = routes_of(self._ahead(scope)[0]) is None
+            return Way({})
+        if self.guard in marks_of(self.app).public:
+            stranger.arrived = stranger.open_below = True
+            return Way({})
+        stranger.preflight = _is_preflight(scope)
+        if not stranger.preflight and not internals_of(self.guard).has_public:
+            return None
+        # A copy, since FastAPI's routes leave notes in the scope that they are asked about.
+        asked = dict(members_of(scope))
         try:
-            marks = marks_ahead(self._ahead(scope), scope)
+            app, place = self._ahead(scope)
+            way = public_way(app, asked, self.guard)
+            return preflight_way(app, asked, place) if way is None and stranger.preflight else way
         except Exception:  # noqa: BLE001 - of convertors and route classes of the app's own
-            return False
-        if marks is None:
-            # A preflight that no route takes is for a CORSMiddleware further in, or ends as a 405.
-            return _is_preflight(scope)
-        return Public(self.guard) in marks
+            return None
 
-    def _ahead(self, scope: Scope) -> object:
-        """Return the app whose routes are ahead of this very middleware."""
+    def _ahead(self, scope: Scope) -> tuple[object, int]:
+        """Return the app whose routes are ahead, and from which of its middleware on."""
         app = scope.get("app")
-        listed = any(
-            entry.cls is CognitoGuardMiddleware and entry.kwargs.get("guard") is self.guard
-            for entry in getattr(app, "user_middleware", ())
-        )
         # Through middleware of the app's own there is no looking; but where it ends is known if Starlette put it there.
-        return self.app if routes_of(self.app) is not None or not listed else app
+        place = place_in(app, self.guard) if routes_of(self.app) is None else None
+        return (self.app, 0) if place is None else (app, place)
 
     async def _run_check(self, check: Callable[[], None], scope: Scope, send: Send) -> None:
         try:
@@ -200,12 +186,3 @@ def _is_preflight(scope: Scope) -> bool:
         return False
     names = {name for name, _ in scope["headers"]}
     return b"origin" in names and b"access-control-request-method" in names
-
-
-def _judge(scope: Scope, visit: Visit) -> None:
-    """Judge all that the route requires which has been chosen, once for each that is."""
-    chosen = chosen_route(scope)
-    if chosen is not None and chosen is not visit.judged:
-        for requirement in requirements_of(chosen):
-            requirement.judge(HTTPConnection(scope))
-        visit.judged = chosen

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from cognito_guard._fastapi import http_exception, is_default_handler
 from cognito_guard._principal import Principal
 from cognito_guard._report import Reporter
 from cognito_guard._requests.bearer import challenge, check_realm
@@ -45,23 +46,37 @@ class Refusals:
         self._on_error: Final = on_error
         self._reporter: Final = reporter
 
-    def dress(self, error: RefusalError, principal: Principal | None) -> None:
-        """Report *error*, and give it the headers that belong to its answer."""
+    def prepare(self, error: RefusalError, principal: Principal | None) -> RefusalError:
+        """Report *error*, and return a copy of it that has the headers of its answer."""
         self._reporter.refused(error, principal)
-        if isinstance(error, KeysUnavailableError):
-            error.headers = {"retry-after": str(error.retry_after)}
-        else:
-            error.headers = {"www-authenticate": challenge(error, self._realm)}
+        return error.with_headers(self._headers(error))
 
-    def left_to(self, app: object, error: RefusalError) -> bool:
-        """Return whether *app* answers *error* by itself, with a handler that somebody registered for it."""
+    def _headers(self, error: RefusalError) -> dict[str, str]:
+        if isinstance(error, KeysUnavailableError):
+            return {"retry-after": str(error.retry_after)}
+        return {"www-authenticate": challenge(error, self._realm)}
+
+    def is_left_to(self, app: object, error: RefusalError) -> bool:
+        """Return whether *app* answers *error* by itself, with a handler that was registered for it."""
         return self._on_error is None and _handler(app, error) is not None
 
     async def send(
-        self, scope: Scope, receive: Receive, send: Send, *, error: RefusalError, apps: tuple[object, ...]
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        error: RefusalError,
+        apps: tuple[object, ...],
+        is_open: bool = False,
     ) -> None:
-        """Answer with *error*, as `on_error` or a handler of one of *apps* wants it said, or else as a JSON object."""
-        if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+        """
+        Answer with *error*, as `on_error` or a handler of one of *apps* wants it said, or else as a JSON object.
+
+        A websocket that *is_open*, or of a server without the denial extension, is closed.
+        """
+        denies = not is_open and "websocket.http.response" in scope.get("extensions", {})
+        if scope["type"] == "websocket" and not denies:
             code = _CLOSE_CODES.get(error.status, _UNAUTHORIZED)
             await send({"type": "websocket.close", "code": code, "reason": error.reason})
             return
@@ -81,23 +96,29 @@ class Refusals:
         else:
             made = await run_in_threadpool(handler, conn, error)
         response: Response = await made if inspect.isawaitable(made) else made
+        for name, value in (error.headers or {}).items():
+            response.headers.setdefault(name, value)
         return response
 
 
 def _fastapi_handler(app: object) -> Callable[[Any, Any], Any] | None:
     """Return what *app* registered for FastAPI's HTTPException, a subclass of Starlette's, of which ours is none."""
-    fastapi_exception = getattr(sys.modules.get("fastapi"), "HTTPException", None)
-    handler: Callable[[Any, Any], Any] | None = getattr(app, "exception_handlers", {}).get(fastapi_exception)
+    handler: Callable[[Any, Any], Any] | None = _handlers(app).get(http_exception())
     return handler
 
 
 def _handler(app: object, error: RefusalError) -> Callable[[Any, Any], Any] | None:
     """Return what *app* itself registered for *error*, its status, or a class it belongs to, down to HTTPException."""
-    handlers = getattr(app, "exception_handlers", {})
+    handlers = _handlers(app)
     classes = type(error).__mro__
     for key in (error.status, *classes[: classes.index(HTTPException) + 1]):
         handler: Callable[[Any, Any], Any] | None = handlers.get(key)
         # FastAPI brings a handler for HTTPException along, which nobody asked for.
-        if handler is not None and handler.__module__ != "fastapi.exception_handlers":
+        if handler is not None and not is_default_handler(handler):
             return handler
     return None
+
+
+def _handlers(app: object) -> Mapping[Any, Any]:
+    # Other frameworks have an attribute of this name with handlers that are called in another way.
+    return app.exception_handlers if isinstance(app, Starlette) else {}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import Any, Final
 
+from cognito_guard._requests.conditions import ANY_TOKEN, Granted
 from cognito_guard._requests.requirement import Requirement
 from cognito_guard._routes.census import RouteEntry, census
 from cognito_guard.errors import (
@@ -18,11 +19,12 @@ from cognito_guard.errors import (
 _OAUTH2: Final = "cognito"
 _BEARER: Final = "bearer"
 _SCHEMA: Final = "CognitoGuardRefusal"
+_DESCRIBES: Final = "__cognito_guard_describes__"
 
 _DESCRIPTIONS: Final[Mapping[type[RefusalError], str]] = {
-    InvalidTokenError: "There is no access token, or it is no good.",
+    InvalidTokenError: "The access token is missing or invalid.",
     InsufficientScopeError: "The access token does not grant this.",
-    KeysUnavailableError: "Access tokens can not be verified at the moment.",
+    KeysUnavailableError: "Access tokens cannot be verified at the moment.",
 }
 
 
@@ -40,13 +42,20 @@ def describe(app: Any, token_url: str | None, descriptions: Mapping[str, str]) -
 
     """
     make_document: Callable[[], dict[str, Any]] = app.openapi
+    if getattr(make_document, _DESCRIBES, False):
+        return make_document
+    described: dict[str, Any] | None = None
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            # FastAPI keeps what it has made, and so the very object that is added to.
-            _add_to(make_document(), list(census(app)), token_url, descriptions)
-        return make_document()
+        nonlocal described
+        document = make_document()
+        # FastAPI keeps the document that it makes. An app's own function may make a new one each time.
+        if document is not described:
+            _add_to(document, list(census(app)), token_url, descriptions)
+            described = document
+        return document
 
+    setattr(openapi, _DESCRIBES, True)
     return openapi
 
 
@@ -81,6 +90,7 @@ def _add_to(
     components.setdefault("schemas", {}).setdefault(_SCHEMA, _REFUSAL)
     for route in routes:
         operation = document.get("paths", {}).get(route.path, {}).get(route.method.lower())
+        # The document of an app has no operations of the apps that are mounted in it.
         if operation is not None and route.guarded and not route.public:
             ours = _security(route.requirements, oauth2=token_url is not None)
             # What the app asks for besides, with a scheme of its own, is needed together with it.
@@ -91,19 +101,21 @@ def _add_to(
 
 def _security(requirements: tuple[Requirement, ...], *, oauth2: bool) -> list[dict[str, list[str]]]:
     # What stands in one object has to be met together, the objects are alternatives (OpenAPI, Security Requirement).
-    alternatives = product(
+    choices = product(
         *(
-            [sorted(each.names)] if each.kind == "all" else [[name] for name in sorted(each.names)]
+            sorted(map(sorted, each.condition.alternatives))
             for each in requirements
-            if each.kind in {"all", "any"}
+            if isinstance(each.condition, Granted)
         )
     )
-    with_scopes = [{_OAUTH2: sorted(set().union(*choice))} for choice in alternatives] if oauth2 else []
-    return [*with_scopes, {_BEARER: []}]
+    scopes = [sorted(set().union(*choice)) for choice in choices]
+    # Since OpenAPI 3.1 the scopes of a bearer token can be named as well.
+    schemes = (_OAUTH2, _BEARER) if oauth2 else (_BEARER,)
+    return [{scheme: each} for scheme in schemes for each in scopes]
 
 
 def _responses(requirements: tuple[Requirement, ...]) -> dict[str, dict[str, Any]]:
-    can_lack = any(each.kind != "authenticated" for each in requirements)
+    can_lack = any(each.condition != ANY_TOKEN for each in requirements)
     return {
         str(error.status): {
             "description": description,

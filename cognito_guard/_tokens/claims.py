@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from types import MappingProxyType
+from sys import intern
 from typing import Any, Final
 
+from cognito_guard._grammar import resource_server_of
 from cognito_guard._pool import ANY_CLIENT, UserPool
-from cognito_guard._principal import Draft, Principal
-from cognito_guard.errors import ClaimError, ExpiredTokenError
+from cognito_guard._principal import Principal, signed_principal
+from cognito_guard.errors import AudienceError, ClaimError, ExpiredTokenError
 
 _FAR_FUTURE: Final = 1e15
 """Seconds since the epoch that no clock will show."""
@@ -17,22 +18,26 @@ _TEXTS: Final = ("scope", "sub", "username", "jti")
 _NO_GROUPS: Final[frozenset[str]] = frozenset()
 
 
-def principal_of(claims: dict[str, Any], pool: UserPool, now: float, leeway: float) -> Principal:
+def check_claims(  # noqa: C901 - one check after another
+    claims: dict[str, Any], pool: UserPool, now: float, leeway: float
+) -> None:
     """
-    Return whom *claims* describe, if they are those of a current access token for a client of *pool*.
+    Pass if *claims* are those of a current access token for a client of *pool*.
 
-    Looks at `token_use`, `client_id`, `exp`, `nbf` if present, `aud` if the pool asks for one, and the type of what
-    becomes part of the caller. `iss` led to *pool* already. An `iat` in the future is no reason to refuse: RFC 7519
-    does not make it one, and clocks differ. Other claims are not looked at, and neither are signature and revocation.
+    Looks at `token_use`, `client_id`, `exp`, `nbf` if present, whether the token is meant for this API (the rules stand
+    at `UserPool`), and the type of what becomes part of the caller. `iss` led to *pool* already. An `iat` in the future
+    is no reason to refuse: RFC 7519 does not make it one, and clocks differ. Not checked: other claims, the signature,
+    revocation.
 
     Args:
-        claims: The payload. Kept: it is the principal's from now on.
+        claims: The payload.
         pool: The pool whose issuer is named.
         now: Seconds since the epoch.
         leeway: Seconds by which the clocks of the issuer and this machine may differ.
 
     Raises:
         ExpiredTokenError: `exp` is not after *now* (exclusive, RFC 7519 section 4.1.4).
+        AudienceError: The token is meant for another API.
         ClaimError: Any other claim is not as it must be.
 
     """
@@ -53,38 +58,55 @@ def principal_of(claims: dict[str, Any], pool: UserPool, now: float, leeway: flo
         raise ClaimError("nbf")
     if "iat" in claims and not _is_time(claims["iat"]):
         raise ClaimError("iat")
-    if pool.audience and pool.audience.isdisjoint(_audiences(claims)):
-        raise ClaimError("aud")
-    scope, subject, username, token_id = get("scope", ""), get("sub", ""), get("username", ""), get("jti", "")
-    if not (type(scope) is type(subject) is type(username) is type(token_id) is str):
+    scope = get("scope", "")
+    if not (type(scope) is type(get("sub", "")) is type(get("username", "")) is type(get("jti", "")) is str):
         raise ClaimError(next(claim for claim in _TEXTS if type(claims.get(claim, "")) is not str))
-    draft: Any = Draft()
-    draft.client_id = client_id
-    draft.scopes = _scopes(scope)
-    draft.subject = subject or None
-    draft.username = username or None
-    draft.groups = _groups(claims["cognito:groups"]) if "cognito:groups" in claims else _NO_GROUPS
-    draft.issuer = claims["iss"]
-    draft.token_id = token_id or None
-    draft.issued_at = get("iat")
-    draft.expires_at = expires_at
-    draft.claims = MappingProxyType(claims)
-    draft.__class__ = Principal
-    principal: Principal = draft
-    return principal
+    if "cognito:groups" in claims and not _is_list_of_strings(claims["cognito:groups"]):
+        raise ClaimError("cognito:groups")
+    if pool.resource_servers or pool.audience:
+        _check_audience(claims, client_id, scope, pool)
 
 
-# Clients ask for the same scopes again and again. What a stranger makes up is in here for as long as nobody else calls.
+def principal_of(claims: dict[str, Any], payload: bytes) -> Principal:
+    """
+    Return the caller that *claims* describe, after `check_claims`, and after the signature was found good.
+
+    Before that nothing may come here: what is often the same, such as scopes, is kept once for all callers.
+
+    Args:
+        claims: The payload.
+        payload: The JSON of *claims*.
+
+    """
+    get = claims.get
+    client_id, subject = intern(claims["client_id"]), get("sub")
+    return signed_principal(
+        client_id,
+        _scopes(get("scope", "")),
+        # A machine's is its client id: one string for both.
+        client_id if subject == client_id else subject or None,
+        get("username") or None,
+        frozenset(claims["cognito:groups"]) if "cognito:groups" in claims else _NO_GROUPS,
+        intern(claims["iss"]),
+        get("jti") or None,
+        get("iat"),
+        claims["exp"],
+        payload,
+    )
+
+
 @lru_cache(maxsize=256)
 def _scopes(scope: str) -> frozenset[str]:
+    return frozenset(_split(scope))
+
+
+def _split(scope: str) -> list[str]:
     # At single spaces and nothing else: a tab is no separator (RFC 6749 section 3.3).
-    return frozenset(scope.split(" ")) - {""}
+    return [name for name in scope.split(" ") if name]
 
 
-def _groups(groups: object) -> frozenset[str]:
-    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
-        raise ClaimError("cognito:groups")
-    return frozenset(groups)
+def _is_list_of_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(member, str) for member in value)
 
 
 def _is_time(value: Any) -> bool:
@@ -94,7 +116,17 @@ def _is_time(value: Any) -> bool:
     return (kind is int or kind is float) and -_FAR_FUTURE < value < _FAR_FUTURE
 
 
-def _audiences(claims: dict[str, Any]) -> list[str]:
+def _check_audience(claims: dict[str, Any], client_id: str, scope: str, pool: UserPool) -> None:
+    """Raise AudienceError unless the token is meant for this API: the rules stand at `UserPool`."""
     audience = claims.get("aud")
-    values = audience if isinstance(audience, list) else [audience]
-    return [value for value in values if isinstance(value, str)]
+    named = [value for value in (audience if isinstance(audience, list) else [audience]) if isinstance(value, str)]
+    if not pool.resource_servers:
+        meant_for_us = not pool.audience.isdisjoint(named)
+    # `aud` of the token's own client says nothing about an API: a pre-token-generation trigger may set that one only.
+    elif "aud" in claims and audience not in (client_id, [client_id]):
+        named = [value for value in named if value != client_id]
+        meant_for_us = not (pool.resource_servers.isdisjoint(named) and pool.audience.isdisjoint(named))
+    else:
+        meant_for_us = not pool.resource_servers.isdisjoint(map(resource_server_of, _split(scope)))
+    if not meant_for_us:
+        raise AudienceError

@@ -14,8 +14,8 @@ from cognito_guard._pool import UserPool
 from cognito_guard._principal import Principal
 from cognito_guard._report import Reporter
 from cognito_guard._tokens.cache import TokenCache
-from cognito_guard._tokens.claims import principal_of
-from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH, parse
+from cognito_guard._tokens.claims import check_claims, principal_of
+from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH, KnownHeaders, check_max_token_length, parse
 from cognito_guard.errors import (
     ClaimError,
     ConfigurationError,
@@ -39,8 +39,12 @@ class Verifier:
     """
     Judges access tokens of *pools*, each by that pool's own keys.
 
+    Attributes:
+        max_token_length: The longest token that is looked at, in characters.
+        known_headers: Headers of tokens whose signature was good.
+
     Raises:
-        ConfigurationError: No pool, two pools that share an issuer, or a leeway that is no length of time.
+        ConfigurationError: No pool, two pools that share an issuer, or an option that is out of its bounds.
 
     """
 
@@ -52,6 +56,7 @@ class Verifier:
         token_cache: int,
         key_policy: KeyPolicy,
         reporter: Reporter,
+        max_token_length: int = MAX_TOKEN_LENGTH,
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.monotonic,
         fetch: Fetch = fetch,
@@ -67,11 +72,13 @@ class Verifier:
             )
         if isinstance(leeway, bool) or not isinstance(leeway, int | float) or not 0 <= leeway < math.inf:
             raise ConfigurationError(f"leeway must be a number of seconds, zero or more, got {leeway!r}")
+        self.max_token_length: Final = check_max_token_length(max_token_length)
         self.policy: Final = key_policy
         self._leeway: Final = leeway
         self._clock: Final = clock
         self._reporter: Final = reporter
         self._cache: Final = TokenCache(token_cache)
+        self.known_headers: Final = KnownHeaders()
         self._pools: Final = [
             _Trusted(
                 pool,
@@ -92,7 +99,7 @@ class Verifier:
         """
         if not isinstance(token, str) or not token.isascii():
             raise MalformedTokenError("malformed")
-        if len(token) > MAX_TOKEN_LENGTH:
+        if len(token) > self.max_token_length:
             raise MalformedTokenError("oversized")
         presented = token.encode("ascii")
         hashing = _SHA256.copy()
@@ -105,20 +112,26 @@ class Verifier:
             if keys.get(kid) is key and self._clock() < principal.expires_at + self._leeway:
                 self._reporter.verified(principal)
                 return principal
-        kid, claims, signing_input, signature = parse(presented)
+        header, kid, payload, claims, signing_input, signature = parse(presented, self.known_headers)
         issuer = claims.get("iss")
         trusted = self._by_issuer.get(issuer) if type(issuer) is str else None
         if trusted is None:
             raise ClaimError("iss")
         pool, keys = trusted
         # Before any key is looked for: a token that could not be good anyway never causes a request.
-        principal = principal_of(claims, pool, self._clock(), self._leeway)
+        check_claims(claims, pool, self._clock(), self._leeway)
         key = keys.get(kid) or await keys.find(kid)
         if not key.signed(signing_input, signature):
             raise SignatureError("signature")
+        principal = principal_of(claims, payload)
+        self.known_headers.remember(header, kid)
         self._cache.put(digest, (principal, kid, key), len(presented))
         self._reporter.verified(principal)
         return principal
+
+    def seconds_left(self, principal: Principal) -> float:
+        """Return for how many seconds the token of *principal* is still accepted, by the clock; 0 or less: no more."""
+        return principal.expires_at + self._leeway - self._clock()
 
     def with_seams(self, *, fetch: Fetch, clock: Callable[[], float], timer: Callable[[], float]) -> Verifier:
         """Return a verifier of the same pools, with the same options, that knows no keys and no tokens yet."""
@@ -126,6 +139,7 @@ class Verifier:
             self.pools,
             leeway=self._leeway,
             token_cache=self._cache.capacity,
+            max_token_length=self.max_token_length,
             key_policy=self.policy,
             reporter=self._reporter,
             clock=clock,

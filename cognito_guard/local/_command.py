@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cognito_guard._pool import is_loopback
+from cognito_guard._urls import is_loopback
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.local._pool import LocalPool
 from cognito_guard.local._server import LocalCognito

@@ -91,7 +91,7 @@ async def _refusal(
     # The front door of this package, opened when it is needed: to mint tokens takes none of it.
     from cognito_guard import ANY_CLIENT, CognitoGuard  # noqa: PLC0415
 
-    options: dict[str, Any] = {"client_ids": ANY_CLIENT if client_ids is None else client_ids or {"-"}}
+    options: dict[str, Any] = {"client_ids": ANY_CLIENT if client_ids is None else client_ids or {"_"}}
     if issuer is not None:
         options["issuers"] = [issuer]
 

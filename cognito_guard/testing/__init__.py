@@ -22,7 +22,7 @@ from cognito_guard import CognitoGuard, UserPool
 from cognito_guard.testing._caller import Caller
 from cognito_guard.testing._clock import ManualClock
 from cognito_guard.testing._deny_matrix import DenyCall, assert_no_holes, deny_matrix
-from cognito_guard.testing._hostile import HOSTILE_TOKENS, HostileToken, HostileTokens
+from cognito_guard.testing._hostile import HOSTILE_TOKENS, TOKENS_FOR_ANOTHER_API, HostileToken, HostileTokens
 from cognito_guard.testing._installed import guard_of
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HOSTILE_TOKENS",
+    "TOKENS_FOR_ANOTHER_API",
     "Caller",
     "DenyCall",
     "HostileToken",

@@ -6,12 +6,14 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Final, Protocol
 
 import anyio
 import anyio.lowlevel
 from starlette.types import ASGIApp, Message
 
+from cognito_guard._requests.conditions import Condition, Granted, InGroup
 from cognito_guard.audit import RouteEntry, routes
 
 _DENIED: Final = {401, 403}
@@ -98,7 +100,8 @@ async def assert_no_holes(
 
 def _tokens(route: RouteEntry, mint: Mint) -> Iterator[tuple[str, str | None, int | None]]:
     scopes = route.scopes
-    groups = {name for each in route.requirements if each.kind == "groups" for name in each.names}
+    conditions = [each.condition for each in route.requirements]
+    groups = {name for each in conditions if isinstance(each, InGroup) for name in each.names}
 
     def token_without(missing: Collection[str]) -> str:
         # Without any scope it would be a token of a sign-in by API, which has one.
@@ -110,10 +113,20 @@ def _tokens(route: RouteEntry, mint: Mint) -> Iterator[tuple[str, str | None, in
     if not route.public:
         yield "a tampered token", everything[:-6] + "AAAAAA", 401
         for requirement in route.requirements:
-            for missing in ([name] for name in requirement.names) if requirement.kind == "all" else [requirement.names]:
-                if missing:
-                    yield f"a token without {' and '.join(sorted(missing))}", token_without(missing), 403
+            for missing in _lacking(requirement.condition):
+                yield f"a token without {' and '.join(sorted(missing))}", token_without(missing), 403
     yield "a token that grants it", everything, None
+
+
+def _lacking(condition: Condition) -> list[frozenset[str]]:
+    """Return sets of names without any one of which a caller does not meet *condition*."""
+    if isinstance(condition, InGroup):
+        return [condition.names]
+    if not isinstance(condition, Granted):
+        return []
+    # A token must lack one scope of each alternative.
+    choices = (frozenset(choice) for choice in product(*map(sorted, condition.alternatives)))
+    return sorted(dict.fromkeys(choices), key=sorted)
 
 
 async def _status(app: ASGIApp, route: RouteEntry, token: str | None, parameters: Mapping[str, str]) -> int:

@@ -59,7 +59,8 @@ class StandIn:
         Return an access token.
 
         Args:
-            *scopes: What it grants; by default nothing.
+            *scopes: What it grants, in short as well if the pool has one resource server. By default nothing that a
+                route requires: for a guard with `resource_servers`, `<resource server>/no.such.scope`.
             client_id: The client it was issued to; by default one that the guard accepts.
             username: The user who signed in at the client; by default none did, as in machine-to-machine calls.
             groups: The groups of that user.

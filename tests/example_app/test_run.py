@@ -25,12 +25,12 @@ from websockets.sync.client import connect
 
 import example_app.__main__
 from example_app.__main__ import main
-from example_app.pool import READER_ID, READER_SECRET, WRITER_ID
+from example_app.pool import READER_ID, READER_SECRET, WORKER_ID, WRITER_ID
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(example_app.__file__).parent.parent
-FREE_PORTS = ("--port", "0", "--cognito-port", "0")
+FREE_PORTS = ("--port", "0", "--cognito-port", "0", "--worker-port", "0")
 REAL_POOL = {"COGNITO_USER_POOL_ID": "eu-central-1_AbCdEf123", "COGNITO_CLIENT_IDS": "one,another"}
 UNREACHABLE = REAL_POOL | {"COGNITO_JWKS_URL": "http://127.0.0.1:1/jwks.json"}
 LACKS_WRITE = (
@@ -61,6 +61,10 @@ class Welcome(NamedTuple):
     @property
     def cognito(self) -> str:
         return self._find(r"local Cognito at (http://[\d.:]+)\.")
+
+    @property
+    def worker(self) -> str:
+        return self._find(r"the worker at (http://[\d.:]+) place an order")
 
     @property
     def commands(self) -> list[str]:
@@ -122,7 +126,7 @@ def reader_token(cognito: str) -> str:
 @pytest.mark.parametrize("variant", [(), ("--starlette",)], ids=["fastapi", "starlette"])
 def test_the_printed_requests_get_the_printed_answers(variant: tuple[str, ...]) -> None:
     with running(*FREE_PORTS, *variant) as example:
-        ask_as_reader, read, read_without, write, ask_as_writer, write_too = example.welcome.commands
+        ask_as_reader, read, read_without, write, ask_as_writer, write_too, reorder, costs = example.welcome.commands
 
         listed = paste(ask_as_reader, read)
         assert (listed.status, json.loads(listed.body)) == (200, [])
@@ -144,6 +148,13 @@ def test_the_printed_requests_get_the_printed_answers(variant: tuple[str, ...]) 
         placed = paste(ask_as_writer, write_too)
         assert placed.status == 201
         assert json.loads(placed.body) == {"item": "tea", "quantity": 1, "placed_by": WRITER_ID}
+
+        for _ in range(2):
+            placed = paste(reorder)
+            assert placed.status == 201
+            assert json.loads(placed.body) == {"item": "tea", "quantity": 10, "placed_by": WORKER_ID}
+        status = httpx.get(costs.removeprefix("curl ")).json()
+        assert (status["bought"], status["reused"], status["spent"]) == (1, 1, 0.00225)
 
         malformed = paste("TOKEN='no token'", read)
         assert malformed.status == 400
@@ -211,7 +222,7 @@ def test_it_stops_cleanly_even_while_it_starts(number: signal.Signals) -> None:
     assert [line for line in log if not line.startswith("INFO ")] == []
 
 
-@pytest.mark.parametrize("option", ["--port", "--cognito-port"])
+@pytest.mark.parametrize("option", ["--port", "--cognito-port", "--worker-port"])
 def test_a_taken_port_is_one_sentence(option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -297,6 +308,20 @@ def test_with_a_real_pool_no_local_cognito_is_started(variables: dict[str, str],
     )
     assert f"curl -sS -u READER_ID:READER_SECRET -d grant_type=client_credentials {token_url} |" in visit.welcome.text
     assert READER_ID not in visit.welcome.text
+    assert "worker" not in visit.welcome.text
+
+
+@pytest.mark.usefixtures("_undisturbed")
+def test_with_a_real_pool_the_worker_is_the_client_of_the_variables() -> None:
+    variables = {
+        "COGNITO_CLIENT_ID": "one",
+        "COGNITO_CLIENT_SECRET": "made_up",
+        "COGNITO_TOKEN_URL": "https://x.example/oauth2/token",
+    }
+    visit = Visit("/health")
+
+    assert visit.to("--port", "0", "--worker-port", "0", environ=UNREACHABLE | variables) == 0
+    assert visit.welcome.worker.startswith("http://127.0.0.1:")
 
 
 @pytest.mark.usefixtures("_undisturbed")
@@ -306,8 +331,9 @@ def test_with_a_real_pool_no_local_cognito_is_started(variables: dict[str, str],
         ({"COGNITO_USER_POOL_ID": "orders"}, "'orders' is not a user pool id; expected <region>_<id>, "),
         ({"COGNITO_CLIENT_IDS": ""}, "the environment variable COGNITO_CLIENT_IDS is not set"),
         ({"COGNITO_JWKS_URL": "http://keys.example"}, "jwks_url must be an https:// URL; "),
+        ({"COGNITO_CLIENT_ID": "one"}, "the environment variable COGNITO_TOKEN_URL is not set"),
     ],
-    ids=["pool-id", "client-ids", "jwks-url"],
+    ids=["pool-id", "client-ids", "jwks-url", "worker"],
 )
 def test_a_bad_value_is_one_sentence(
     capsys: pytest.CaptureFixture[str], variables: dict[str, str], sentence: str
@@ -321,7 +347,7 @@ def test_a_bad_value_is_one_sentence(
 
 
 @pytest.mark.usefixtures("_undisturbed")
-@pytest.mark.parametrize("option", ["--port", "--cognito-port"])
+@pytest.mark.parametrize("option", ["--port", "--cognito-port", "--worker-port"])
 def test_a_port_in_use_is_told_before_anything_starts(capsys: pytest.CaptureFixture[str], option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main([*FREE_PORTS, option, str(taken.getsockname()[1])], {}) == 1
@@ -348,5 +374,5 @@ def test_it_explains_itself(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 
     assert ended.value.code == 0
     explained = capsys.readouterr().out
-    for option in ("--port", "--cognito-port", "--starlette", "COGNITO_USER_POOL_ID"):
+    for option in ("--port", "--cognito-port", "--worker-port", "--starlette", "COGNITO_USER_POOL_ID"):
         assert option in explained

@@ -152,13 +152,18 @@ async def test_a_guard_that_is_met_twice_judges_once(make_guard: MakeGuard, call
     assert verified.count("Verified") == 1
 
 
-async def test_a_guard_that_is_met_twice_lets_a_stranger_in_once(guard: CognitoGuard, call: Call) -> None:
-    """What the outer one knows to be open, the inner one may not."""
+async def test_a_stranger_whom_one_pass_lets_in_is_judged_anew_by_the_next(guard: CognitoGuard, call: Call) -> None:
     inner = CognitoGuardMiddleware(raw_app, guard=guard)
-    app = CognitoGuardMiddleware(inner, guard=guard, public_paths={("GET", "/docs")})
+    outer = CognitoGuardMiddleware(inner, guard=guard, public_paths={("GET", "/docs")})
+    both = CognitoGuardMiddleware(
+        CognitoGuardMiddleware(raw_app, guard=guard, public_paths={("GET", "/docs")}),
+        guard=guard,
+        public_paths={("GET", "/docs")},
+    )
 
-    assert (await call(app, "GET", "/docs")).status_code == 200
-    assert (await call(app, "GET", "/orders")).status_code == 401
+    assert (await call(outer, "GET", "/docs")).status_code == 401
+    assert (await call(both, "GET", "/docs")).status_code == 200
+    assert (await call(both, "GET", "/orders")).status_code == 401
 
 
 # --- what is left behind -------------------------------------------------------------------------------------------

@@ -183,8 +183,10 @@ def test_strangers_reach_exactly_what_is_public(
             answer = await call(app, method, path, headers={"host": host})
             if shown.text.startswith("public"):
                 assert answer.text == shown.text
-            else:
-                assert answer.status_code == 401
+            elif answer.status_code != 401:
+                # The 405 of a public route, or the redirect to one.
+                assert (answer.status_code, answer.text) == (shown.status_code, shown.text)
+                assert answer.status_code in {405, 307}
 
     anyio.run(compare)
 
@@ -251,7 +253,6 @@ async def test_a_guard_that_is_met_again_under_another_path_looks_again(guard: C
     assert (await call(app, "GET", "/sub/health")).status_code == 401
 
 
-@pytest.mark.xfail(reason="what rewrites requests inside a sub-app runs after the guard has looked", strict=True)
 async def test_a_middleware_of_a_sub_app_may_change_the_method(guard: CognitoGuard, call: Call) -> None:
     class Overriding:
         def __init__(self, app: ASGIApp) -> None:
@@ -467,7 +468,8 @@ async def test_only_the_marked_mount_is_open(guard: CognitoGuard, call: Call, tm
     guard.install(app)
 
     assert (await call(app, "GET", "/open/a.txt")).text == "inside"
-    for path in ("/shut/a.txt", "/wrapped/a.txt", "/open", "//open/a.txt"):
+    assert (await call(app, "GET", "/open")).status_code == 307
+    for path in ("/shut/a.txt", "/wrapped/a.txt", "/shut", "//open/a.txt"):
         assert (await call(app, "GET", path)).status_code == 401
 
 

@@ -218,7 +218,9 @@ def test_each_pool_of_a_guard_has_a_stand_in_and_the_client_decides_which_one_is
     ("options", "client_id"),
     [
         pytest.param({"client_ids": ANY_CLIENT}, "whoever", id="any client"),
-        pytest.param({"client_ids": {"no id of Cognito's".replace(" ", "-")}}, None, id="client ids of another form"),
+        pytest.param(
+            {"client_ids": {"orders-api"}, "issuers": ["https://login.example/pool"]}, None, id="ids of another form"
+        ),
         pytest.param({"audience": "https://orders.example"}, None, id="an audience"),
         pytest.param({"issuers": ["https://login.example/pool"]}, None, id="an issuer"),
         pytest.param({"issuers": ["http://inside/pool"], "jwks_url": "https://keys.example"}, None, id="a JWKS URL"),

@@ -22,6 +22,7 @@ import httpx
 import pytest
 
 import example_app
+from cognito_guard.client import ClientCredentials, TokenRequestError
 
 pytestmark = pytest.mark.slow
 
@@ -112,6 +113,21 @@ class TestTokensOfMinistack:  # pragma: no cover - skipped where ministack can n
         response = api.get("/orders")
 
         assert (response.status_code, response.headers["www-authenticate"]) == (401, "Bearer")
+
+    def test_are_bought_once_by_the_calling_half(self, api: httpx.Client, issuer: Issuer) -> None:
+        client_id, secret = issuer.reader
+        auth = ClientCredentials(
+            f"{issuer.url}/oauth2/token", client_id=client_id, client_secret=[secret[::-1], secret]
+        )
+
+        assert [api.get("/orders", auth=auth).status_code for _ in range(3)] == [200] * 3
+        assert (auth.status().bought, auth.status().reused) == (1, 2)
+
+    def test_are_not_given_for_a_wrong_secret(self, issuer: Issuer) -> None:
+        auth = ClientCredentials(f"{issuer.url}/oauth2/token", client_id=issuer.reader[0], client_secret="wrong")
+
+        with pytest.raises(TokenRequestError, match="invalid_client"):
+            auth.token_sync()
 
     @pytest.fixture(scope="class")
     @staticmethod

@@ -228,29 +228,6 @@ async def test_a_leeway_is_a_length_of_time(make_guard: MakeGuard, leeway: Any) 
         make_guard(leeway=leeway)
 
 
-@pytest.mark.parametrize("audience", ["https://api.example", ["https://other.example", "https://api.example"]])
-async def test_an_audience_that_is_asked_for_is_found(make_guard: MakeGuard, pool: LocalPool, audience: Any) -> None:
-    guard = make_guard(pool.user_pool(audience="https://api.example"))
-
-    await guard.verify(pool.mint(aud=audience))
-
-
-@pytest.mark.parametrize("audience", [None, "https://other.example", [], ["https://other.example", 5], 5, {}])
-async def test_an_audience_that_is_asked_for_must_be_there(
-    make_guard: MakeGuard, pool: LocalPool, reader: LocalClient, audience: Any
-) -> None:
-    guard = make_guard(UserPool(pool.pool_id, client_ids={reader.client_id}, audience="https://api.example"))
-
-    with pytest.raises(ClaimError) as caught:
-        await guard.verify(pool.mint(aud=audience))
-
-    assert caught.value.claim == "aud"
-
-
-async def test_an_audience_that_nobody_asked_for_is_not_looked_at(guard: CognitoGuard, pool: LocalPool) -> None:
-    await guard.verify(pool.mint(aud="https://other.example"))
-
-
 async def test_any_client_has_to_be_said(make_guard: MakeGuard, pool: LocalPool) -> None:
     guard = make_guard(UserPool(pool.pool_id, client_ids=ANY_CLIENT))
 

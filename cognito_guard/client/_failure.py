@@ -1,0 +1,34 @@
+"""Why there is no token, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cognito_guard.errors import TokenRequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """
+    One failed attempt to get a token.
+
+    A value and not an exception: the frames of the thread that tried hold secrets, and an exception would carry them to
+    everyone who waits.
+
+    Attributes:
+        error: The code, as in `TokenRequestError.error`.
+        status: The HTTP status of the answer, or None.
+        retry_after: Seconds that the answer asks to wait for, or None.
+        passing: Whether the same request may succeed later.
+        cause: The type of the exception that ended the attempt, or None.
+    """
+
+    error: str
+    status: int | None = None
+    retry_after: float | None = None
+    passing: bool = False
+    cause: str | None = None
+
+    def exception(self, retry_after: float | None) -> TokenRequestError:
+        """Return a new exception for one waiter, who may try again in *retry_after* seconds."""
+        return TokenRequestError(self.error, self.status, retry_after, self.cause)

@@ -1,0 +1,213 @@
+"""The token at hand: who may use it, when it is renewed, and who waits for the next one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from typing import Final
+
+from cognito_guard.client._backoff import ForcedPurchases
+from cognito_guard.client._buyer import Buyer, Errand
+from cognito_guard.client._failure import Failure
+from cognito_guard.client._fork import renew_after_fork
+from cognito_guard.client._job import Job
+from cognito_guard.client._ledger import Ledger
+from cognito_guard.client._seams import Seams
+from cognito_guard.client._token import Token
+from cognito_guard.errors import TokenRequestError
+
+Outcome = Token | Failure | None
+Steps = Generator[tuple[Job[Outcome], float], None, Outcome]
+
+_LOST: Final = Failure("unavailable")
+_NO_THREAD: Final = Failure("no_thread")
+_TIMEOUT: Final = Failure("timeout", passing=True)
+_SHORTEST_LOOK: Final = 0.2
+_LONGEST_LOOK: Final = 5.0
+_LOOK: Final = 0.02
+_FAST_FAILURES: Final = 1.0
+
+
+class Holder:
+    """
+    Holds one token and has at most one job at a time that gets the next one.
+
+    Args:
+        buyer: Gets tokens.
+        ledger: Counts the calls.
+        timeout: Seconds that a caller waits for a token.
+        seams: The clocks.
+
+    """
+
+    def __init__(self, buyer: Buyer, ledger: Ledger, *, timeout: float, seams: Seams) -> None:
+        self._buyer: Final = buyer
+        self._count_call: Final = ledger.count_call
+        self._timeout: Final = timeout
+        self._seams: Final = seams
+        self._clock: Final = seams.clock
+        self._forced: Final = ForcedPurchases(seams.timer)
+        self._lock = threading.Lock()
+        self._held: Token | None = None
+        self._job: Job[Outcome] | None = None
+        self._job_began = 0.0
+        self._next_look = float("-inf")
+        self._fails_until = float("-inf")
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Make a new lock and forget the job, which goes on in the parent only."""
+        self._lock = threading.Lock()
+        self._job = None
+
+    @property
+    def expires_at(self) -> float | None:
+        """When the token at hand expires, None if there is none."""
+        held = self._held
+        return None if held is None or self._clock() >= held.expires_at else held.expires_at
+
+    def find(self) -> Token | None:
+        """Return the token at hand if it can be sent, and start to renew it in the background if that is due."""
+        held = self._held
+        if held is None:
+            return None
+        now = self._clock()
+        if now >= held.renew_at:
+            if now >= held.usable_until:
+                return None
+            self._renew(held)
+        self._count_call()
+        return held
+
+    def wait(self) -> Wait:
+        """Return a wait for a token that can be sent. Its outcome is a token or a failure."""
+        return Wait(self._obtain())
+
+    def replace(self, refused: Token) -> Wait:
+        """Return a wait for another token than *refused*, which the API answered with 401. The outcome may be None."""
+        return Wait(self._replacement(refused))
+
+    def exception(self, outcome: Failure | None) -> TokenRequestError:
+        """Return the exception for a caller who waited and got no token."""
+        failure = outcome or _TIMEOUT
+        pause = max(0.0, self._buyer.barred.not_before - self._seams.timer())
+        # Only a change of settings ends a refusal; when the next attempt is made does not matter to the caller.
+        return failure.exception(pause if failure.passing else None)
+
+    def _renew(self, held: Token) -> None:
+        if self._seams.timer() >= self._next_look:
+            with suppress(RuntimeError):  # no thread can be started; the token at hand still serves
+                self._join(held, urgent=False)
+
+    def _obtain(self) -> Steps:
+        deadline = self._seams.timer() + self._timeout
+        while True:
+            # Read first: _join sees whether it was replaced after find() looked.
+            held = self._held
+            token = self.find()
+            if token is not None:
+                return token
+            failure = self._remembered(deadline)
+            if failure is not None:
+                return failure
+            try:
+                job = self._join(held, urgent=True)
+            except RuntimeError:
+                return _NO_THREAD
+            if job is None:
+                continue
+            yield job, deadline - self._seams.timer()
+            outcome = job.result
+            if isinstance(outcome, Token):
+                self._count_call()
+                # Even if its life is a matter of moments: those who waited for it send it at once.
+                return outcome
+            if job.under_way or self._seams.timer() >= deadline:
+                return outcome or _TIMEOUT
+            if outcome is not None and not outcome.passing:
+                return outcome
+
+    def _replacement(self, refused: Token) -> Steps:
+        held = self._held
+        if held == refused:
+            job = None
+            with suppress(RuntimeError):  # no thread can be started; the 401 stands
+                job = self._join(held, urgent=True, forced=True)
+            if job is not None:
+                yield job, self._timeout
+            held = self._held
+        return held if held is not None and held != refused and self._clock() < held.usable_until else None
+
+    def _remembered(self, deadline: float) -> Failure | None:
+        """Return the failure that another attempt would meet as well, for which no thread is started."""
+        now, barred = self._seams.timer(), self._buyer.barred
+        failure = barred.failure
+        if failure is None or now >= barred.not_before:
+            return None
+        if not failure.passing:
+            return failure
+        # Another process may have put a token into the store, so one job a second looks.
+        return failure if barred.not_before >= deadline and now < self._fails_until else None
+
+    def _join(self, held: Token | None, *, urgent: bool, forced: bool = False) -> Job[Outcome] | None:
+        """
+        Return the job under way, or a new one; None if the token at hand is no longer *held*, or none is allowed.
+
+        Raises:
+            RuntimeError: No thread can be started.
+
+        """
+        with self._lock:
+            if self._held is not held:
+                return None
+            now, job = self._seams.timer(), self._job
+            # One that outlived the callers that waited for it hangs somewhere, and is not joined.
+            if job is not None and job.under_way and now < self._job_began + self._timeout:
+                return job
+            if forced and not self._forced.allow():
+                return None
+            errand = Errand(held, urgent, now + self._timeout)
+            self._next_look = now + _LONGEST_LOOK
+            self._job_began = now
+            self._job = job = Job[Outcome](lambda: self._run(errand), lost=_LOST, name="cognito-guard token")
+            return job
+
+    def _run(self, errand: Errand) -> Outcome:
+        outcome = self._buyer.run(errand)
+        now = self._seams.timer()
+        # The lock makes this one step with the look in _join: who finds no job finds the token.
+        with self._lock:
+            if isinstance(outcome, Token):
+                self._next_look = float("-inf")
+                # An answer that comes late never replaces a newer one.
+                if self._held is None or outcome.bought_at >= self._held.bought_at:
+                    self._held = outcome
+            elif outcome is None:
+                self._next_look = now + self._pause(errand.held)
+            else:
+                self._next_look = self._buyer.barred.not_before
+                self._fails_until = now + _FAST_FAILURES
+        return outcome
+
+    def _pause(self, held: Token | None) -> float:
+        """Return the seconds until the next look for a token that another process is buying."""
+        life = 0.0 if held is None else held.expires_at - held.bought_at
+        return min(_LONGEST_LOOK, max(_SHORTEST_LOOK, life * _LOOK)) * (1 + self._seams.random()) / 2
+
+
+class Wait:
+    """
+    What a caller has to wait for, step by step: iterate, and wait for each job for as many seconds.
+
+    Attributes:
+        outcome: A token, why there is none, or None; once the steps are over.
+
+    """
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps: Final = steps
+        self.outcome: Outcome = None
+
+    def __iter__(self) -> Iterator[tuple[Job[Outcome], float]]:
+        self.outcome = yield from self._steps

@@ -1,0 +1,56 @@
+"""The second service: a worker that places orders at the orders API, with tokens of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from cognito_guard.client import ClientCredentials
+from cognito_guard.errors import TokenRequestError
+
+
+def make_worker(
+    api: str, credentials: ClientCredentials, transport: httpx.AsyncBaseTransport | None = None
+) -> Starlette:
+    """
+    Return the worker.
+
+    Args:
+        api: URL of the orders API.
+        credentials: Who the worker is. Its token is bought at the first order and serves until it expires.
+        transport: Carries the requests to the API; by default connections of its own.
+
+    """
+    # The whole calling half: every request of this client carries the token.
+    orders = httpx.AsyncClient(base_url=api, auth=credentials, transport=transport)
+
+    async def reorder(_request: Request) -> Response:
+        """Place the order that this worker is for."""
+        try:
+            placed = await orders.post("/orders", json={"item": "tea", "quantity": 10})
+        except TokenRequestError as error:
+            return JSONResponse({"error": str(error)}, 502)
+        except httpx.TransportError as error:
+            return JSONResponse({"error": f"the orders API cannot be reached: {type(error).__name__}"}, 502)
+        return JSONResponse(placed.json(), placed.status_code)
+
+    async def tokens(_request: Request) -> Response:
+        """Tell what the worker's tokens cost so far."""
+        return JSONResponse(asdict(credentials.status()))
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with orders:
+            yield
+
+    return Starlette(
+        routes=[Route("/reorder", reorder, methods=["POST"]), Route("/tokens", tokens)],
+        lifespan=lifespan,
+    )

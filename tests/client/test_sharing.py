@@ -1,0 +1,651 @@
+"""Clients of several processes with one store: one buys, all use, and a store that is away costs no call."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import pytest
+from cryptography.fernet import Fernet
+
+from cognito_guard.client import (
+    ClientCredentials,
+    FileStore,
+    MemoryStore,
+    RedisStore,
+    StoredToken,
+    TokenBought,
+    TokenEvent,
+    TokenRequestError,
+    TokenShared,
+    TokenStore,
+)
+from cognito_guard.client._bounded_store import BoundedStore
+from cognito_guard.client._options import cache_key
+from cognito_guard.client._seal import Seal, _derived
+from cognito_guard.client._seams import Seams
+from cognito_guard.client._token import Token
+from cognito_guard.local import LocalClient
+
+Make = Callable[..., ClientCredentials]
+Settle = Callable[[], None]
+
+
+@pytest.fixture(params=["memory", "file", "fakeredis"])
+def store(request: pytest.FixtureRequest, clock: Any, timer: Any, tmp_path: Path) -> Iterator[TokenStore]:
+    if request.param == "memory":
+        yield MemoryStore(timer=timer)
+    elif request.param == "file":
+        yield FileStore(tmp_path / "tokens", clock=clock)
+    else:
+        with fakeredis.FakeRedis() as client:
+            yield RedisStore(client)
+
+
+@pytest.fixture
+def key(reader: LocalClient) -> str:
+    """The cache key of the clients that are made without further options."""
+    return cache_key("https://orders.auth.example/oauth2/token", reader.client_id, (), (), None)
+
+
+@pytest.fixture
+def memory(timer: Any) -> MemoryStore:
+    return MemoryStore(timer=timer)
+
+
+class Flaky:
+    """A store that may be away."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.away = True
+
+    def __getattr__(self, name: str) -> Any:
+        if self.away:
+            raise ConnectionError
+        return getattr(self.store, name)
+
+
+# One buys, all use
+
+
+def test_one_buys_and_all_use(make_client: Make, endpoint: Any, store: TokenStore) -> None:
+    events: list[TokenEvent] = []
+    one, *others = [make_client(store=store, on_event=events.append) for _ in range(8)]
+
+    token = one.token_sync()
+    assert [other.token_sync() for other in others] == [token] * 7
+
+    assert endpoint.calls == 1
+    assert [type(event) for event in events] == [TokenBought] + [TokenShared] * 7
+    assert (one.status().bought, one.status().shared) == (1, 0)
+    assert (others[0].status().bought, others[0].status().shared) == (0, 1)
+    assert others[0].status().expires_at == one.status().expires_at
+
+
+def test_all_that_start_at_once_buy_one_token(make_client: Make, endpoint: Any, store: TokenStore) -> None:
+    endpoint.open.clear()
+    tokens: list[str] = []
+    # Waiting takes no time here, and the moment to stop waiting for another process must not come.
+    clients = [make_client(store=store, seams=Seams(sleep=threading.Event().wait)) for _ in range(8)]
+    threads = [threading.Thread(target=lambda each=each: tokens.append(each.token_sync())) for each in clients]
+    for thread in threads:
+        thread.start()
+    assert endpoint.asked.wait(30)
+    endpoint.open.set()
+    for thread in threads:
+        thread.join()
+
+    assert endpoint.calls == 1
+    assert len(set(tokens)) == 1
+
+
+def test_one_renews_and_all_use(
+    make_client: Make, endpoint: Any, store: TokenStore, clock: Any, timer: Any, settle: Settle
+) -> None:
+    clients = [make_client(store=store) for _ in range(8)]
+    old = {client.token_sync() for client in clients}
+    clock.advance(0.83 * 3600)
+    timer.advance(0.83 * 3600)
+
+    for client in clients:
+        client.token_sync()
+        settle()
+    new = {client.token_sync() for client in clients}
+
+    assert endpoint.calls == 2
+    assert len(new) == 1
+    assert new.isdisjoint(old)
+
+
+def test_who_bought_a_token_renews_it_and_others_only_later(
+    make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, timer: Any, settle: Settle
+) -> None:
+    bought, shared = make_client(store=memory), make_client(store=memory)
+    bought.token_sync()
+    shared.token_sync()
+    clock.advance(0.82 * 3600)
+    timer.advance(0.82 * 3600)
+    shared.token_sync()
+    settle()
+    assert endpoint.calls == 1
+
+    bought.token_sync()
+    settle()
+    assert endpoint.calls == 2
+
+
+def test_a_token_is_renewed_though_who_bought_it_is_gone(
+    make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, timer: Any, settle: Settle
+) -> None:
+    make_client(store=memory).token_sync()
+    shared = make_client(store=memory)
+    shared.token_sync()
+    clock.advance(0.826 * 3600)
+    timer.advance(0.826 * 3600)
+    shared.token_sync()
+    settle()
+
+    assert endpoint.calls == 2
+
+
+def test_a_renewal_by_another_process_is_left_to_it(
+    make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, timer: Any, settle: Settle
+) -> None:
+    one, other = make_client(store=memory), make_client(store=memory)
+    old = one.token_sync()
+    assert other.token_sync() == old
+    clock.advance(0.83 * 3600)
+    timer.advance(0.83 * 3600)
+    endpoint.open.clear()
+    endpoint.asked.clear()
+    one.token_sync()
+    assert endpoint.asked.wait(30)
+
+    looker = [thread for thread in threading.enumerate() if thread.name == "cognito-guard token"]
+    for _ in range(20):
+        assert other.token_sync() == old
+        for thread in threading.enumerate():
+            if thread.name == "cognito-guard token" and thread not in looker:
+                thread.join(30)
+    assert endpoint.calls == 2
+
+    # It looks again after a pause, and finds what the other one bought.
+    endpoint.open.set()
+    settle()
+    assert other.token_sync() == old
+    timer.advance(5)
+    other.token_sync()
+    settle()
+    assert other.token_sync() == one.token_sync() != old
+    assert endpoint.calls == 2
+
+
+def test_the_token_of_a_process_that_is_due_itself_is_not_worth_taking(
+    make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, timer: Any, settle: Settle
+) -> None:
+    """Both are past three quarters of their life; adopting the other one would put the purchase off by a moment."""
+    flaky = Flaky(memory)
+    one = make_client(store=flaky)
+    one.token_sync()
+    flaky.away = False
+    clock.advance(1)
+    make_client(store=memory).token_sync()
+    clock.advance(0.83 * 3600)
+    timer.advance(0.83 * 3600)
+
+    one.token_sync()
+    settle()
+    assert endpoint.calls == 3
+
+
+def test_a_new_process_takes_a_token_that_is_due(
+    make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, timer: Any
+) -> None:
+    old = make_client(store=memory).token_sync()
+    clock.advance(0.9 * 3600)
+    timer.advance(0.9 * 3600)
+
+    assert make_client(store=memory).token_sync() == old
+
+
+def test_a_new_process_does_not_take_a_token_at_its_end(
+    make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, timer: Any
+) -> None:
+    old = make_client(store=memory).token_sync()
+    clock.advance(3600 - 5)
+    timer.advance(3600 - 5)
+
+    assert make_client(store=memory).token_sync() != old
+    assert endpoint.calls == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scopes": ["orders/order.read"]},
+        {"resource": "orders"},
+        {"aws_client_metadata": {"tenant": "tea"}},
+        {"token_url": "https://other.auth.example/oauth2/token"},
+        {"client_id": "another0client"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_clients_that_ask_for_something_else_do_not_share(
+    make_client: Make, endpoint: Any, memory: MemoryStore, change: dict[str, Any]
+) -> None:
+    endpoint.grant(3600)
+    make_client(store=memory).token_sync()
+    make_client(store=memory, **change).token_sync()
+
+    assert endpoint.calls == 2
+
+
+def test_the_order_of_scopes_and_metadata_makes_no_difference(
+    make_client: Make, endpoint: Any, memory: MemoryStore
+) -> None:
+    endpoint.grant(3600)
+    make_client(store=memory, scopes=["a/b", "c/d"], aws_client_metadata={"a": "1", "b": "2"}).token_sync()
+    make_client(store=memory, scopes=["c/d", "a/b"], aws_client_metadata={"b": "2", "a": "1"}).token_sync()
+
+    assert endpoint.calls == 1
+
+
+def test_a_client_with_a_wrong_secret_gets_no_token_of_others(
+    make_client: Make, endpoint: Any, memory: MemoryStore
+) -> None:
+    make_client(store=memory).token_sync()
+
+    with pytest.raises(TokenRequestError, match="invalid_client"):
+        make_client(store=memory, client_secret="wrong").token_sync()
+
+
+def test_processes_in_the_middle_of_a_rotation_share(
+    make_client: Make, endpoint: Any, memory: MemoryStore, reader: LocalClient
+) -> None:
+    """One was started with the old secret, the other knows both."""
+    token = make_client(store=memory).token_sync()
+    both = [reader.add_secret().value, reader.secrets[0].value]
+
+    assert make_client(store=memory, client_secret=both).token_sync() == token
+    assert endpoint.calls == 1
+
+
+def test_a_process_that_cannot_open_what_is_there_replaces_it(
+    make_client: Make, endpoint: Any, memory: MemoryStore, reader: LocalClient, clock: Any
+) -> None:
+    make_client(store=memory).token_sync()
+    reader.add_secret()
+    new = make_client(store=memory, client_secret=reader.secret).token_sync()
+
+    assert make_client(store=memory, client_secret=reader.secret).token_sync() == new
+    assert endpoint.calls == 2
+
+
+# Generations
+
+
+class Watched(MemoryStore):
+    """Lets a test act right before something is put."""
+
+    before_put: Callable[[], None] = staticmethod(lambda: None)
+
+    def put(self, key: str, entry: StoredToken, lifetime: float) -> bool:
+        before, self.before_put = self.before_put, lambda: None
+        before()
+        return super().put(key, entry, lifetime)
+
+
+def test_an_answer_that_comes_late_gives_way_to_a_newer_token(
+    make_client: Make, endpoint: Any, clock: Any, timer: Any
+) -> None:
+    """The claim of a slow process ended, and another one bought meanwhile."""
+    store = Watched(timer=timer)
+    slow, quick = make_client(store=store), make_client(store=store)
+    tokens = []
+
+    def overtake() -> None:
+        clock.advance(30)
+        timer.advance(30)
+        tokens.append(quick.token_sync())
+
+    store.before_put = overtake
+    tokens.append(slow.token_sync())
+
+    assert endpoint.calls == 2
+    assert tokens[0] == tokens[1] == make_client(store=store).token_sync()
+
+
+def test_an_answer_that_comes_late_serves_if_the_newer_one_cannot_be_opened(
+    make_client: Make, key: str, endpoint: Any, timer: Any, reader: LocalClient
+) -> None:
+    store = Watched(timer=timer)
+    slow = make_client(store=store)
+
+    def overtake() -> None:
+        store.put(key, StoredToken(b"of another", 9), 60)
+
+    store.before_put = overtake
+
+    assert slow.token_sync()
+    assert store.get(key) == StoredToken(b"of another", 9)
+
+
+def test_each_token_has_a_higher_generation(
+    make_client: Make, key: str, memory: MemoryStore, clock: Any, timer: Any, settle: Settle
+) -> None:
+    client = make_client(store=memory)
+    generations = []
+    for _ in range(3):
+        client.token_sync()
+        settle()
+        entry = memory.get(key)
+        assert entry is not None
+        generations.append(entry.generation)
+        clock.advance(0.76 * 3600)
+        timer.advance(0.76 * 3600)
+
+    assert generations == [1, 2, 3]
+
+
+# A refused token
+
+
+def test_a_token_that_the_api_refuses_is_replaced_once_for_all(
+    make_client: Make, endpoint: Any, store: TokenStore, api: Any, clock: Any
+) -> None:
+    clients = [make_client(store=store) for _ in range(4)]
+    (old,) = {client.token_sync() for client in clients}
+    api.takes = lambda token: token != old
+    clock.advance(1)
+
+    assert [api.client(client).get("/orders").status_code for client in clients] == [200] * 4
+    assert endpoint.calls == 2
+
+
+def test_an_older_token_in_the_store_does_not_replace_a_refused_one(
+    make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, api: Any, settle: Settle, timer: Any
+) -> None:
+    older = make_client(store=memory).token_sync()
+    clock.advance(10)
+    flaky = Flaky(memory)
+    alone = make_client(store=flaky)
+    refused = alone.token_sync()
+    flaky.away = False
+    timer.advance(2)
+    api.takes = lambda token: token not in {refused, older}
+    clock.advance(1)
+
+    assert api.client(alone).get("/orders").status_code == 200
+    assert api.tokens[0] == refused
+    assert api.tokens[1] not in {refused, older}
+
+
+# Failures, and claims of others
+
+
+def test_a_claim_of_a_process_that_is_stuck_is_waited_for_half_of_the_timeout(
+    make_client: Make, key: str, endpoint: Any, memory: MemoryStore, naps: list[float]
+) -> None:
+    client = make_client(store=memory)
+    memory.claim(key, "stuck", 1000)
+
+    assert client.token_sync()
+    assert sum(naps) == pytest.approx(5, abs=0.6)
+    assert max(naps) <= 0.4
+    assert endpoint.calls == 1
+
+
+def test_a_token_that_comes_while_waiting_is_used(
+    make_client: Make, key: str, endpoint: Any, memory: MemoryStore, seams: Seams, reader: LocalClient
+) -> None:
+    memory.claim(key, "another process", 1000)
+
+    def sleep(seconds: float) -> None:
+        token = Token("from.another.process", seams.clock(), seams.clock() + 3600, 0.75)
+        memory.put(key, StoredToken(Seal([reader.secret], key, 0.75).close(token), 1), 3600)
+
+    client = make_client(store=memory, seams=Seams(seams.clock, seams.timer, sleep, seams.random))
+
+    assert client.token_sync() == "from.another.process"
+    assert endpoint.calls == 0
+
+
+def test_a_token_that_was_put_before_the_claim_was_given_is_used(
+    make_client: Make, key: str, endpoint: Any, timer: Any, seams: Seams, reader: LocalClient
+) -> None:
+    class Busy(MemoryStore):
+        def claim(self, key: str, owner: str, seconds: float) -> bool:
+            token = Token("from.another.process", seams.clock(), seams.clock() + 3600, 0.75)
+            self.put(key, StoredToken(Seal([reader.secret], key, 0.75).close(token), 1), 3600)
+            return super().claim(key, owner, seconds)
+
+    store = Busy(timer=timer)
+    client = make_client(store=store)
+
+    assert client.token_sync() == "from.another.process"
+    assert endpoint.calls == 0
+    assert client.status().shared == 1
+    assert MemoryStore.claim(store, key, "anyone", 10)
+
+
+def test_a_fleet_leaves_an_endpoint_alone_that_is_over_quota(
+    make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, timer: Any, settle: Settle
+) -> None:
+    clients = [make_client(store=memory) for _ in range(8)]
+    for client in clients:
+        client.token_sync()
+    endpoint.say(429, {}, retry_after="20")
+    clock.advance(0.8 * 3600)
+    timer.advance(0.8 * 3600)
+    for _ in range(20):
+        for client in clients:
+            client.token_sync()
+            settle()
+        timer.advance(0.9)
+
+    assert endpoint.calls == 2
+
+
+def test_a_process_whose_secret_is_wrong_does_not_keep_the_others_away(
+    make_client: Make, endpoint: Any, memory: MemoryStore, naps: list[float]
+) -> None:
+    with pytest.raises(TokenRequestError):
+        make_client(store=memory, client_secret="wrong").token_sync()
+
+    assert make_client(store=memory).token_sync()
+    assert naps == []
+
+
+# A store that is away
+
+
+class Broken:
+    """A store whose methods raise, or hang until the test is over."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+        self.calls = 0
+        self.over = threading.Event()
+
+    def _fail(self, *_: Any) -> Any:
+        self.calls += 1
+        if self.how == "hangs":
+            self.over.wait(30)
+        raise ConnectionError("password in the message")
+
+    get = put = claim = release = _fail
+
+
+def as_store(store: Any) -> TokenStore:
+    """Its signatures are of no account."""
+    stand_in: TokenStore = store
+    return stand_in
+
+
+@pytest.fixture(params=["raises", "hangs"])
+def broken(request: pytest.FixtureRequest) -> Iterator[Broken]:
+    store = Broken(request.param)
+    yield store
+    store.over.set()
+
+
+def test_a_store_that_is_away_costs_no_call(
+    make_client: Make, endpoint: Any, broken: Broken, api: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = make_client(store=broken, store_timeout=0.01)
+
+    assert api.client(client).get("/orders").status_code == 200
+    assert endpoint.calls == 1
+    assert client.status().store_away
+    # Once is enough to know.
+    assert broken.calls == 1
+    assert caplog.text.count("the token store is away") == 1
+    assert "password" not in caplog.text
+
+
+def test_a_store_that_is_back_is_used_again(
+    make_client: Make, key: str, endpoint: Any, memory: MemoryStore, timer: Any, clock: Any, settle: Settle, caplog: Any
+) -> None:
+    caplog.set_level("INFO", "cognito_guard.client")
+    flaky = Flaky(memory)
+    one, other = make_client(store=flaky), make_client(store=flaky)
+    one.token_sync()
+    assert memory.get(key) is None
+
+    flaky.away = False
+    timer.advance(1.51)
+    clock.advance(0.76 * 3600)
+    one.token_sync()
+    settle()
+    assert not one.status().store_away
+    assert "the token store is back" in caplog.text
+    assert other.token_sync() == one.token_sync()
+    assert endpoint.calls == 2
+
+
+@pytest.mark.parametrize("entry", ["text", StoredToken("text", 1), StoredToken(b"sealed", "one")], ids=str)  # type: ignore[arg-type]
+def test_a_store_that_answers_nonsense_is_away(make_client: Make, endpoint: Any, timer: Any, entry: Any) -> None:
+    class Odd(MemoryStore):
+        def get(self, key: str) -> StoredToken | None:
+            answer: StoredToken = entry
+            return answer
+
+    client = make_client(store=Odd(timer=timer))
+
+    assert client.token_sync()
+    assert client.status().store_away
+
+
+def test_a_store_is_left_alone_for_as_long_as_a_call_hangs(seams: Seams, timer: Any) -> None:
+    broken = Broken("hangs")
+    store = BoundedStore(as_store(broken), timeout=0.0, seams=seams)
+    for _ in range(10):
+        assert store.get("key") is None
+        timer.advance(60)
+    assert broken.calls == 1
+
+    broken.over.set()
+    for thread in threading.enumerate():
+        if thread.name == "cognito-guard token store":
+            thread.join(30)
+    assert not store.away
+    assert store.claim("key", "one", 10)
+    assert store.away
+
+
+def test_without_threads_a_store_is_a_miss(seams: Seams, memory: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    store = BoundedStore(memory, timeout=1, seams=seams)
+    memory.put("key", StoredToken(b"sealed", 1), 60)
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+    assert store.get("key") is None
+    assert store.claim("key", "one", 10)
+
+
+# Tokens at rest
+
+
+@pytest.fixture
+def token(clock: Any) -> Token:
+    return Token("header.payload.signature", clock(), clock() + 3600, 0.75)
+
+
+def test_a_sealed_token_opens_again(token: Token) -> None:
+    sealed = Seal(["secret"], "key", 0.75).close(token)
+
+    assert Seal(["secret"], "key", 0.72).open(sealed) == token
+    assert b"payload" not in sealed
+
+
+def test_what_is_stored_holds_neither_token_nor_secret(
+    make_client: Make, timer: Any, reader: LocalClient, tmp_path: Path, clock: Any
+) -> None:
+    token = make_client(store=FileStore(tmp_path / "tokens", clock=clock)).token_sync()
+
+    content = (tmp_path / "tokens").read_text()
+    assert not any(part in content for part in [*token.split("."), reader.secret, reader.client_id])
+
+
+@pytest.mark.parametrize(
+    ("closing", "opening"),
+    [(["new", "old"], ["old", "new"]), (["old"], ["new", "old"]), (["new", "old"], ["new"])],
+)
+def test_either_of_two_secrets_opens(token: Token, closing: list[str], opening: list[str]) -> None:
+    assert Seal(opening, "key", 0.75).open(Seal(closing, "key", 0.75).close(token)) == token
+
+
+def test_another_secret_does_not_open(token: Token) -> None:
+    assert Seal(["other"], "key", 0.75).open(Seal(["secret"], "key", 0.75).close(token)) is None
+    assert Seal(["old"], "key", 0.75).open(Seal(["new", "old"], "key", 0.75).close(token)) is None
+
+
+def test_an_entry_that_was_copied_to_another_key_does_not_open(token: Token) -> None:
+    assert Seal(["secret"], "another", 0.75).open(Seal(["secret"], "key", 0.75).close(token)) is None
+
+
+@pytest.mark.parametrize("damaged", [b"", b"nonsense", b"\xff", b"gAAAAA"])
+def test_what_is_damaged_does_not_open(token: Token, damaged: bytes) -> None:
+    seal = Seal(["secret"], "key", 0.75)
+
+    assert seal.open(damaged) is None
+    assert seal.open(seal.close(token)[:-1]) is None
+    assert seal.open(seal.close(token)[1:]) is None
+
+
+GOOD = {"key": "key", "token": "a.b.c", "bought_at": 1000.0, "expires_at": 4600.0}
+
+
+def test_content_of_this_version_opens() -> None:
+    assert Seal(["secret"], "key", 0.75).open(sealed_by_hand(GOOD)) == Token("a.b.c", 1000.0, 4600.0, 0.75)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        "text",
+        GOOD | {"token": "a b"},
+        GOOD | {"bought_at": "soon"},
+        GOOD | {"bought_at": None},
+        GOOD | {"bought_at": float("-inf")},
+        GOOD | {"bought_at": float("nan")},
+        GOOD | {"expires_at": 1000.0},
+        GOOD | {"expires_at": 1000.0 + 86401},
+        {"key": "key", "token": "a.b.c", "bought_at": 1000.0},
+    ],
+    ids=str,
+)
+def test_content_of_another_version_does_not_open(content: object) -> None:
+    assert Seal(["secret"], "key", 0.75).open(sealed_by_hand(content)) is None
+
+
+def sealed_by_hand(content: object) -> bytes:
+    return Fernet(_derived("secret")).encrypt(json.dumps(content).encode())
