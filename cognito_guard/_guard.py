@@ -14,7 +14,7 @@ from cognito_guard._grammar import SCOPE_DESCRIPTION, full_scope
 from cognito_guard._installation import check_app, install
 from cognito_guard._keys.fetch import Fetch, fetch
 from cognito_guard._keys.key_set import KeyPolicy, KeyStatus
-from cognito_guard._pool import UserPool
+from cognito_guard._pool import UserPool, common_resource_server
 from cognito_guard._principal import Principal
 from cognito_guard._report import OnEvent, Reporter
 from cognito_guard._requests.conditions import CallerIs, Granted, InGroup, Predicate, That
@@ -24,6 +24,7 @@ from cognito_guard._requests.refusals import OnError, Refusals
 from cognito_guard._requests.requirement import Requirement
 from cognito_guard._requests.state import principal_of
 from cognito_guard._routes.misuse import WRITE_A_REQUIREMENT
+from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH
 from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.errors import ConfigurationError
 
@@ -44,6 +45,8 @@ class CognitoGuard(HasInternals):
         key_policy: How keys are fetched and kept.
         token_cache: How many verified tokens are remembered, by digest, so that their signature is not checked again;
             one of 2 KiB or more counts once for each KiB. Expiry, key and scopes are judged each time. 0: none.
+        max_token_length: The longest token that is looked at, in characters: 1 KiB to 1 MiB, by default 8 KiB. A user
+            in a hundred groups has up to 18 KiB; the server must take such headers as well.
         realm: Named in challenges (RFC 9110 section 11.5), if given.
         on_event: Called with each `cognito_guard.events` object. Must not block.
         on_error: `on_error(conn, error)` returns the response to a refused request, or an awaitable of it. Without it
@@ -65,6 +68,7 @@ class CognitoGuard(HasInternals):
         leeway: float = 0.0,
         key_policy: KeyPolicy = KeyPolicy(),  # noqa: B008 - frozen
         token_cache: int = 10_000,
+        max_token_length: int = MAX_TOKEN_LENGTH,
         realm: str | None = None,
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
@@ -85,6 +89,7 @@ class CognitoGuard(HasInternals):
             pools,
             leeway=leeway,
             token_cache=token_cache,
+            max_token_length=max_token_length,
             key_policy=key_policy,
             reporter=reporter,
             clock=clock,
@@ -95,9 +100,7 @@ class CognitoGuard(HasInternals):
         super().__init__(
             Internals(verifier=verifier, refusals=refusals, check=check_app, close_on_expiry=close_on_expiry)
         )
-        identifiers = {pool.resource_servers for pool in pools}
-        servers = identifiers.pop() if len(identifiers) == 1 else frozenset[str]()
-        self._identifier: Final = next(iter(servers)) if len(servers) == 1 else None
+        self._identifier: Final = common_resource_server(pools)
         self._allow_short: Final = any(pool.has_own_issuers for pool in pools)
 
     def install(

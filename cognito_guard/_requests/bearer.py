@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH
 from cognito_guard.errors import (
     ConfigurationError,
     InsufficientScopeError,
@@ -19,7 +18,6 @@ from cognito_guard.errors import (
 
 _SCHEME: Final = b"bearer "
 _START: Final = len(_SCHEME)
-_LONGEST: Final = _START + MAX_TOKEN_LENGTH
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _REALM: Final = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")  # what a quoted string holds without escapes
 
@@ -29,17 +27,21 @@ def authorization(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     return [value for name, value in headers if name == b"authorization"]
 
 
-def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def bearer_token(headers: Iterable[tuple[bytes, bytes]], longest: int) -> str:
     """
     Return the bearer token in raw ASGI *headers*, whatever characters it is made of: see `fault_of`.
 
     Only the Authorization header counts; the form and query methods of RFC 6750 sections 2.2 and 2.3 are deliberately
     not supported.
 
+    Args:
+        headers: Names in lower case, and values.
+        longest: The longest token that is looked at, in characters.
+
     Raises:
         MissingTokenError: There is no such header, or it is of another scheme.
         InvalidRequestError: There are two, or nothing follows the scheme.
-        MalformedTokenError: The token is longer than any that is looked at.
+        MalformedTokenError: The token is longer than *longest*.
 
     """
     values = authorization(headers)
@@ -51,7 +53,7 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
     scheme = value[:_START].lower()
     if scheme != _SCHEME:
         raise InvalidRequestError("malformed_header") if scheme == _SCHEME.strip() else MissingTokenError
-    if len(value) > _LONGEST:
+    if len(value) > _START + longest:
         raise MalformedTokenError("oversized")
     token = value[_START:].lstrip(b" ")
     if not token:

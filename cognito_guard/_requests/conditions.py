@@ -108,7 +108,7 @@ class CallerIs:
 
     def is_met_by(self, principal: Principal, _conn: HTTPConnection | None) -> bool:
         """Return whether the caller is of that kind."""
-        return principal.is_machine is self.machine
+        return principal.is_machine if self.machine else principal.username is not None
 
     def as_data(self) -> dict[str, Any]:
         """Return it as one member of a JSON object."""

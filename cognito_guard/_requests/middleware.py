@@ -77,7 +77,7 @@ class CognitoGuardMiddleware:
         try:
             principal = self._known(scope)
             if principal is None:
-                token = bearer_token(headers)
+                token = bearer_token(headers, internals.verifier.max_token_length)
                 principal = await internals.verifier.verify(token)
         except RefusalError as error:
             # The scope will keep it, and its traceback the scope: a cycle, for the garbage collector to find.

@@ -46,7 +46,7 @@ class Refusals:
         self._on_error: Final = on_error
         self._reporter: Final = reporter
 
-    def prepare(self, error: RefusalError, principal: Principal | None) -> RefusalError:
+    def prepare(self, error: RefusalError, principal: Principal | None, _scope: Scope) -> RefusalError:
         """Report *error*, and return a copy of it that has the headers of its answer."""
         self._reporter.refused(error, principal)
         return error.with_headers(self._headers(error))

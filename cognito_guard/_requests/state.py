@@ -91,7 +91,7 @@ class RequestState:
         if self.refusal is not None:
             return self.refusal
         refusals = internals_of(self.guard).refusals
-        refusal = refusals.prepare(error, self.principal)
+        refusal = refusals.prepare(error, self.principal, scope)
         # Of an answer that has begun there is nothing to take back; a websocket can be closed.
         if not self.started or scope["type"] == "websocket":
             self.refusal = refusal
