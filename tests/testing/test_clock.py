@@ -170,7 +170,7 @@ def own_guard() -> CognitoGuard:
 
 
 @fakes
-@pytest.mark.parametrize("moment", [PRESENT, FAR_FUTURE, FAR_PAST])
+@pytest.mark.parametrize("moment", [PRESENT, FAR_FUTURE, FAR_PAST], ids=["present", "far future", "far past"])
 def test_a_token_expires_by_faked_time(fake: Fake, moment: float, own_guard: CognitoGuard) -> None:
     client = make_app(own_guard)
     with stand_in(own_guard) as cognito, fake(int(moment)) as move_on:
