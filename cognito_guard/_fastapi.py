@@ -11,7 +11,7 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from starlette.routing import BaseRoute, Match
@@ -129,7 +129,7 @@ def chosen_route(scope: Scope, route: object) -> object:
     return next(contexts, route)
 
 
-def dependencies_of(route: object, overrides: Mapping[Any, Any]) -> list[Dependency]:
+def dependencies_of(route: object, overrides: Container[Any]) -> list[Dependency]:
     """Return all that a FastAPI *route* depends on, save what *overrides* replace and what that alone depends on."""
     dependant = getattr(route, "dependant", None)
     if dependant is None or not dependant.dependencies:

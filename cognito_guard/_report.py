@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
 from cognito_guard import _log
@@ -15,6 +16,9 @@ from cognito_guard.errors import RefusalError, SignatureError
 from cognito_guard.events import Event, KeysFailed, KeysFetched, Refused, Verified
 
 OnEvent = Callable[[Event], None]
+
+refusals_seen: Final[ContextVar[list[Refused] | None]] = ContextVar("refusals_seen", default=None)
+"""A list that each refusal in this context is added to: tests tell the guard's answers from the app's own by it."""
 
 _SERVER_ERRORS: Final = 500
 
@@ -77,6 +81,8 @@ class Reporter:
         )
         client_id = None if principal is None else principal.client_id
         is_written = _log.shows(level) and self._flood.admits(Kind(level, error.status, error.reason))
+        if (seen := refusals_seen.get()) is not None:
+            seen.append(Refused(error.status, error.reason, client_id))
         annotate(error.reason, client_id)
         if is_written or self._on_event is not None:
             account = account_of()
@@ -103,7 +109,9 @@ class Reporter:
     def keys_failed(self, event: KeysFailed, outlook: str) -> None:
         """A key set could not be fetched; *outlook* says what that means for requests."""
         level = logging.WARNING if event.usable else logging.ERROR
-        _log.logger.log(level, "keys of %s not fetched: %s; %s", event.pool_id, event.error, outlook)
+        error = "; ".join(filter(None, (event.error, event.advice)))
+        line = "keys of %s not fetched: %s; %s; next attempt in %.1f s"
+        _log.logger.log(level, line, event.pool_id, error, outlook, event.next_attempt)
         self._emit(event)
 
     def _emit(self, event: Event) -> None:

@@ -276,7 +276,7 @@ class TokenRequestError(GuardError):
         self.status = status
         self.retry_after = retry_after
         self.cause = cause
-        self.advice = self._advice.get(error, "Look the error code up in the documentation of the token endpoint.")
+        self.advice: str = self._advice.get(error, "Look the error code up in the documentation of the token endpoint.")
         super().__init__(error, status, retry_after, cause)
 
     def __str__(self) -> str:

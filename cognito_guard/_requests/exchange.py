@@ -55,8 +55,7 @@ async def hand_on(app: ASGIApp, state: RequestState, scope: Scope, receive: Rece
         await app(guarded, receive, send_unless_refused)
     except Exception as error:
         await _answer(state, outer_app, guarded, receive, send)
-        # Starlette raises a RuntimeError from a refusal whose answer was kept back here.
-        if state.refusal is None or (error is not state.refusal and error.__cause__ is not state.refusal):
+        if state.refusal is None or not _is_only(error, state.refusal):
             raise
     else:
         await _answer(state, outer_app, guarded, receive, send)
@@ -98,6 +97,14 @@ async def _answer(state: RequestState, app: object, scope: Scope, receive: Recei
         apps = (scope.get("app"), app)
         refusals = internals_of(state.guard).refusals
         await refusals.send(scope, receive, send, error=state.refusal, apps=apps, is_open=state.started)
+
+
+def _is_only(error: Exception, refusal: RefusalError) -> bool:
+    """Return whether *error* says nothing but *refusal*."""
+    if isinstance(error, ExceptionGroup):
+        return error.split(lambda each: each is refusal)[1] is None
+    # Starlette raises a RuntimeError from a refusal whose answer was kept back here.
+    return error is refusal or error.__cause__ is refusal
 
 
 async def _nothing() -> None:

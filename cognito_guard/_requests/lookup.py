@@ -15,6 +15,7 @@ from starlette.types import Scope
 from cognito_guard._fastapi import actual_route, flattened, matches
 from cognito_guard._requests.installed import chain_of, installed_on, middleware_of
 from cognito_guard._requests.marks import endpoint_marks, marks_of
+from cognito_guard._requests.requirement import requirements_of
 
 # Middleware that hands requests on to its .app, whatever else it does.
 _FAITHFUL: Final = ("starlette.", "fastapi.", "cognito_guard.")
@@ -64,10 +65,12 @@ def public_way(app: object, scope: Scope, guard: object, mounts: Mapping[int, bo
         actual = actual_route(route)
         if isinstance(actual, Mount | Host):
             base = app_of(actual)
+            if any(marks_of(each).requirements for each in chain_of(actual.app)):
+                return None
             on_the_way = {**mounts, id(child_scope.get("endpoint")): guard in marks_of(base).public}
             return public_way(base, {**scope, **child_scope}, guard, on_the_way)
         marks = endpoint_marks(child_scope.get("endpoint"), scope.get("method", ""))
-        return Way(mounts) if guard in marks.public and not marks.requirements else None
+        return Way(mounts) if guard in marks.public and not (marks.requirements or requirements_of(route)) else None
     if redirects and scope["type"] == "http" and route_path(scope) != "/":
         path = scope["path"]
         other = {**scope, "path": path.rstrip("/") if path.endswith("/") else path + "/"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cognito_guard._fastapi import dependency_signature
+from cognito_guard._fastapi import dependencies_of, dependency_signature
 from cognito_guard._principal import Principal
 from cognito_guard._requests.conditions import ANY_TOKEN, Condition, Granted
 from cognito_guard._requests.internals import HasInternals
@@ -172,6 +172,19 @@ def admit(requirement: Requirement, scope: Scope) -> None:
     overrides = getattr(scope.get("app"), "dependency_overrides", None)
     if not overrides or requirement not in overrides:
         requirement.judge(scope)
+
+
+def requirements_of(route: object, overrides: Container[Any] = ()) -> list[Requirement]:
+    """Return what a FastAPI *route* and its routers ask for as dependencies."""
+    requirements: list[Requirement] = []
+    for call, scopes in dependencies_of(route, overrides):
+        if isinstance(call, Requirement):
+            requirements.append(call)
+            if scopes:
+                requirements.append(call.with_scopes(scopes))
+        else:
+            requirements += marks_of(call).requirements
+    return requirements
 
 
 async def _ready(principal: Principal) -> Principal:

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from starlette.types import Scope
 
-from cognito_guard._fastapi import chosen_route, dependencies_of, is_frontend
+from cognito_guard._fastapi import chosen_route, is_frontend
 from cognito_guard._requests.lookup import routes_of
-from cognito_guard._requests.marks import endpoint_marks, innermost, marks_of
-from cognito_guard._requests.requirement import Requirement, admit
+from cognito_guard._requests.marks import endpoint_marks, innermost
+from cognito_guard._requests.requirement import admit, requirements_of
 from cognito_guard._requests.state import Stranger, place_of, states_of
-
-_NOTHING: Final[Mapping[Any, Any]] = {}
 
 
 class GuardedScope(dict[str, Any]):
@@ -94,19 +92,6 @@ def is_open(scope: Scope) -> bool:
     return all(state.stranger is None or state.stranger.arrived for state in states_of(scope))
 
 
-def requirements_of(route: object, overrides: Mapping[Any, Any] = _NOTHING) -> list[Requirement]:
-    """Return what a FastAPI *route* and its routers ask for as dependencies."""
-    requirements: list[Requirement] = []
-    for call, scopes in dependencies_of(route, overrides):
-        if isinstance(call, Requirement):
-            requirements.append(call)
-            if scopes:
-                requirements.append(call.with_scopes(scopes))
-        else:
-            requirements += marks_of(call).requirements
-    return requirements
-
-
 def _judge(scope: GuardedScope, child_scope: Mapping[str, Any]) -> None:
     marks = endpoint_marks(child_scope["endpoint"], scope.get("method", ""))
     for state in states_of(scope):
@@ -115,7 +100,7 @@ def _judge(scope: GuardedScope, child_scope: Mapping[str, Any]) -> None:
             raise state.refuse(stranger.because, scope)
     if "route" in child_scope:
         route = chosen_route(scope, child_scope["route"])
-        for requirement in requirements_of(route, getattr(scope.get("app"), "dependency_overrides", _NOTHING)):
+        for requirement in requirements_of(route, getattr(scope.get("app"), "dependency_overrides", ())):
             admit(requirement, scope)
     for requirement in marks.requirements:
         admit(requirement, scope)

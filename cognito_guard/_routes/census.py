@@ -16,8 +16,7 @@ from cognito_guard._requests.conditions import ANY_TOKEN, Granted
 from cognito_guard._requests.installed import chain_of, installed_on, is_guard_middleware
 from cognito_guard._requests.lookup import app_of, routes_of
 from cognito_guard._requests.marks import Marks, endpoint_marks, innermost, marks_of, results_of, within
-from cognito_guard._requests.requirement import Requirement
-from cognito_guard._requests.scope import requirements_of
+from cognito_guard._requests.requirement import Requirement, requirements_of
 from cognito_guard._routes.misuse import misuse_of
 
 WEBSOCKET: Final = "WEBSOCKET"
@@ -156,8 +155,9 @@ def _walk(app: Any, around: _Around) -> Iterator[tuple[RouteEntry, Any]]:
 
 
 def _entries(route: Any, actual: BaseRoute, around: _Around) -> Iterator[tuple[RouteEntry, Any]]:
-    endpoint = getattr(route, "endpoint", actual)
-    path = getattr(route, "path_format", None)
+    # FastAPI 0.137 names the endpoint of its own routes alone.
+    endpoint = getattr(route, "endpoint", None) or getattr(actual, "endpoint", actual)
+    path = getattr(route, "path_format", None) or getattr(actual, "path_format", None)
     if path is None:
         # A route class of the app's own, of which nothing is known but that it is there.
         yield _entry(ANY, "/{?}", actual, around, marks=marks_of(None), opaque=True)

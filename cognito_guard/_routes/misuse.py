@@ -28,7 +28,7 @@ WRITE_A_REQUIREMENT: Final = "write Depends(guard.authenticated), or Depends(gua
 
 def misuse_of(route: Any, handler: Callable[..., Any]) -> Iterator[str]:
     """Yield what is wrong with the dependencies and annotations of a FastAPI *route*, a sentence each."""
-    for call, _ in dependencies_of(route, {}):
+    for call, _ in dependencies_of(route, ()):
         method = innermost(call)
         owner, name = getattr(method, "__self__", method), getattr(method, "__name__", None)
         if isinstance(owner, Requirement) and owner is not method:

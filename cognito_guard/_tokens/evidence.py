@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from cognito_guard._keys.key_set import KeyStatus
+from cognito_guard._keys.policy import KeyStatus
 from cognito_guard._pool import ANY_CLIENT, FIXTURE_POOL_ID, UserPool
 from cognito_guard._tokens.jws import parse
 from cognito_guard._tokens.shown import Shown, first, kind_of

@@ -19,9 +19,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 
 from cognito_guard import UserPool
 from cognito_guard._cli.main import main
+from cognito_guard.errors import ConfigurationError
 from cognito_guard.local import LocalCognito, LocalPool, PoolKeys
 from cognito_guard.local._serving import listen, serving
 
@@ -139,12 +141,14 @@ def test_a_file_describes_the_pools(tmp_path: Path) -> None:
     assert "curl" not in printed
 
 
-@pytest.mark.parametrize("flag", [["--pool", "eu-west-1_AbCdEf123"], ["--client", "reader=orders/order.read"]])
+@pytest.mark.parametrize(
+    "flag", [["--pool", "eu-west-1_AbCdEf123"], ["--client", "reader=orders/order.read"], ["--issuer-here"]]
+)
 def test_a_file_and_flags_can_not_both_describe_the_pools(
     flag: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["local", "--config", str(tmp_path / "cognito.toml"), *flag]) == 1
-    assert "leave out --pool and --client" in capsys.readouterr().err
+    assert "leave out --pool, --client and --issuer-here" in capsys.readouterr().err
 
 
 def test_clients_secrets_and_keys_survive_a_restart(tmp_path: Path) -> None:
@@ -185,7 +189,7 @@ def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> Non
     with listen("127.0.0.1", 0) as taken:
         assert main(["local", "--port", str(taken.getsockname()[1])]) == 1
 
-    assert "Choose another port" in capsys.readouterr().err
+    assert "choose another port" in capsys.readouterr().err
 
 
 def test_listening_for_other_machines_is_warned_of_and_told_as_an_address_to_call(
@@ -209,6 +213,12 @@ def test_without_uvicorn_it_says_what_to_install() -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("number", ["-1", "65536", "http"])
+def test_what_is_no_port_is_a_usage_error(capsys: pytest.CaptureFixture[str], number: str) -> None:
+    assert main(["local", f"--port={number}"]) == 2
+    assert f"argument --port: invalid port value: '{number}'" in capsys.readouterr().err
+
+
 # Serving
 
 
@@ -224,6 +234,16 @@ def test_a_served_pool_is_there_for_the_block_and_gone_after_it(pool_keys: PoolK
 
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
+
+
+def test_any_other_app_is_served_too() -> None:
+    with serving(PlainTextResponse("hello")) as url:
+        assert httpx.get(url).text == "hello"
+
+
+def test_a_host_without_an_address_is_said() -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot listen on port 0 of no\.such\.host\.invalid \("):
+        listen("no.such.host.invalid", 0)
 
 
 def test_it_can_be_served_at_an_ipv6_address(pool_keys: PoolKeys) -> None:
@@ -245,4 +265,4 @@ def test_a_state_that_can_not_be_written_ends_it_before_it_listens(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["local", "--port", "0", "--state", str(tmp_path / "no" / "state.json")]) == 1
-    assert "can not be written" in capsys.readouterr().err
+    assert "cannot be written" in capsys.readouterr().err

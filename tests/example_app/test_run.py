@@ -231,9 +231,10 @@ def test_a_taken_port_is_one_sentence(option: str) -> None:
 
     assert example.process.returncode == 1
     assert example.welcome.text == ""
-    assert stderr == (
-        f"example_app: port {port} is taken or reserved; "
-        f"stop what listens on it, or choose another port with {option}\n"
+    # What is logged before is of servers that were started ahead of this one, and have ended.
+    assert stderr.endswith(
+        f"example_app: cannot listen on port {port} of 127.0.0.1 (Address already in use); "
+        "stop what listens there, or choose another port\n"
     )
 
 
@@ -354,7 +355,7 @@ def test_a_port_in_use_is_told_before_anything_starts(capsys: pytest.CaptureFixt
 
     stdout, stderr = capsys.readouterr()
     assert stdout == ""
-    assert stderr.endswith(f"choose another port with {option}\n")
+    assert stderr.endswith("choose another port\n")
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("serving")]
 
 

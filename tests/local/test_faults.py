@@ -20,6 +20,7 @@ pytestmark = pytest.mark.anyio
 JWKS = "/eu-central-1_LocalPool0/.well-known/jwks.json"
 GET_JWKS = ("GET", JWKS)
 POST_TOKEN = ("POST", "/oauth2/token")
+GET_CLIENT_TOKEN = {"X-Amz-Target": "AWSCognitoIdentityProviderService.GetClientToken"}
 
 
 class Sleeps:
@@ -70,19 +71,30 @@ async def call(local: LocalCognito, method: str, path: str, *events: str) -> lis
 async def test_without_faults_nothing_waits(local: LocalCognito, sleeps: Sleeps) -> None:
     async with http(local) as client:
         assert (await client.get(JWKS)).status_code == 200
-        assert (await client.post("/oauth2/token")).status_code == 400
+        assert (await client.post("/oauth2/token")).status_code == 405
     assert sleeps.seconds == []
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [(*GET_JWKS, 200), (*POST_TOKEN, 400), ("POST", "/", 400)])
+@pytest.mark.parametrize(("method", "path", "status"), [(*GET_JWKS, 200), (*POST_TOKEN, 405), ("POST", "/", 400)])
 async def test_a_slow_answer_is_the_usual_one(
     local: LocalCognito, sleeps: Sleeps, method: str, path: str, status: int
 ) -> None:
     local.faults.jwks = local.faults.token = Fault(delay=2.5)
 
     async with http(local) as client:
-        assert (await client.request(method, path)).status_code == status
+        assert (await client.request(method, path, headers=GET_CLIENT_TOKEN)).status_code == status
     assert sleeps.seconds == [2.5]
+
+
+async def test_a_fault_of_tokens_leaves_the_rest_of_the_aws_api_alone(local: LocalCognito) -> None:
+    local.faults.token = Fault(status=500)
+    asked = {"UserPoolId": "eu-central-1_LocalPool0"}
+
+    async with http(local) as client:
+        headers = {"X-Amz-Target": "AWSCognitoIdentityProviderService.DescribeUserPool"}
+        assert (await client.post("/", headers=headers, json=asked)).status_code == 200
+        assert (await client.post("/", headers=GET_CLIENT_TOKEN)).status_code == 500
+    assert local.requests[-1].reason == "A fault is switched on."
 
 
 @pytest.mark.parametrize("status", [200, 500, 599])
@@ -111,7 +123,7 @@ async def test_a_fault_is_of_one_route_and_a_browser_may_see_it(local: LocalCogn
     local.faults.jwks = Fault(status=500)
 
     async with http(local) as client:
-        assert (await client.post("/oauth2/token")).status_code == 400
+        assert (await client.post("/oauth2/token")).status_code == 405
         response = await client.get(JWKS, headers={"Origin": "https://app.example.com"})
 
     assert response.status_code == 500
@@ -128,7 +140,7 @@ async def test_cleared_faults_are_gone(local: LocalCognito) -> None:
         assert (await client.get(JWKS)).status_code == 200
 
 
-@pytest.mark.parametrize(("route", "status"), [("jwks", 200), ("token", 400)])
+@pytest.mark.parametrize(("route", "status"), [("jwks", 200), ("token", 405)])
 async def test_a_request_that_hangs_is_answered_once_the_fault_is_lifted(
     local: LocalCognito, sleeps: Sleeps, route: str, status: int
 ) -> None:

@@ -7,6 +7,7 @@ folder and a Python that have it already. Where that fails these tests are skipp
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -28,8 +29,9 @@ from cognito_guard.testing import HOSTILE_TOKENS, stand_in
 from example_app.api import make_api
 
 COLLECTION = Path(example_app.__file__).parent / "orders.postman_collection.json"
-NODE_PACKAGES = ["aws-jwt-verify@5.2.1", "newman@6.2.2"]
+NODE_PACKAGES = ["aws-jwt-verify@5.2.1", "newman@6.2.2", "openid-client@6.9.0"]
 PYTHON_PACKAGES = ["authlib==1.9.9", "requests==2.34.2", "requests-oauthlib==2.0.0", "boto3==1.44.5"]
+PYTHON_PACKAGES += ["moto[cognitoidp]==5.2.5"]
 SECRET = "a+b_" * 8  # as Cognito may make them; form-encoded it reads a%2Bb_
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(5 * 60)]  # for the installation, the first time
@@ -166,6 +168,106 @@ def test_newman_runs_the_postman_collection(  # pragma: no cover - skipped where
     assert all(name in printed for name in ("the token is accepted", "nobody gets in", "reading is not writing"))
 
 
+# OpenID Connect
+
+DISCOVERY = """
+import * as openid from "openid-client";
+
+const [url, id, secret] = process.argv.slice(-3);
+const options = { execute: [openid.allowInsecureRequests] };
+const config = await openid.discovery(new URL(url), id, secret, undefined, options);
+const token = await openid.clientCredentialsGrant(config, { scope: "orders/order.read" });
+console.log(token.access_token);
+"""
+
+
+def test_openid_client_discovers_a_pool_whose_issuer_is_its_url(  # pragma: no cover - as above
+    pool_keys: PoolKeys, node_modules: Path
+) -> None:
+    pool = LocalPool(issuer="self", keys=pool_keys)
+    pool.add_resource_server("orders", {"order.read": "Read orders"})
+    client = pool.add_client(name="reader", scopes=["orders/order.read"])
+    with serving(LocalCognito(pool)) as cognito:
+        arguments = [f"{cognito}/{pool.pool_id}", client.client_id, client.secret]
+        # Beside the modules, where `import` looks for them.
+        command = ["node", "--input-type=module", "-e", DISCOVERY, *arguments]
+        token = output_of(command, cwd=node_modules.parent).strip()
+
+        principal = asyncio.run(CognitoGuard(pool.user_pool(cognito)).verify(token))
+
+    assert principal.issuer == f"{cognito}/{pool.pool_id}"
+
+
+# Another stand-in
+
+SET_UP = """
+import json, sys
+import boto3
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+url, pool_id = sys.argv[1:]
+client = {"ClientName": "new", "GenerateSecret": True, "AllowedOAuthFlows": ["client_credentials"],
+          "AllowedOAuthFlowsUserPoolClient": True, "AllowedOAuthScopes": ["stock/read"],
+          "AccessTokenValidity": 10, "TokenValidityUnits": {"AccessToken": "minutes"}}
+
+def connect(**options):
+    return boto3.client("cognito-idp", region_name="eu-central-1", aws_access_key_id="any",
+                        aws_secret_access_key="any", **options)
+
+def error_of(call, **parameters):
+    try:
+        call(**parameters)
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+
+def set_up(idp, pool):
+    ids = {"UserPoolId": pool}
+    scopes = [{"ScopeName": "read", "ScopeDescription": "Count"}]
+    server = idp.create_resource_server(**ids, Identifier="stock", Name="Stock", Scopes=scopes)
+    made = idp.create_user_pool_client(**ids, **client)["UserPoolClient"]
+    return {
+        "server": server["ResourceServer"],
+        "server, described": idp.describe_resource_server(**ids, Identifier="stock")["ResourceServer"],
+        "servers": idp.list_resource_servers(**ids, MaxResults=50)["ResourceServers"],
+        "client": made,
+        "client, described": idp.describe_user_pool_client(**ids, ClientId=made["ClientId"])["UserPoolClient"],
+        "clients": idp.list_user_pool_clients(**ids, MaxResults=60)["UserPoolClients"],
+        "no such pool": error_of(idp.describe_user_pool, UserPoolId="eu-central-1_Nowhere00"),
+        "no such client": error_of(idp.describe_user_pool_client, **ids, ClientId="nobody"),
+        "no such server": error_of(idp.describe_resource_server, **ids, Identifier="nothing"),
+        "server there": error_of(idp.create_resource_server, **ids, Identifier="stock", Name="Stock"),
+    }
+
+ours = set_up(connect(endpoint_url=url), pool_id)
+with mock_aws():
+    idp = connect()
+    motos = set_up(idp, idp.create_user_pool(PoolName="x")["UserPool"]["Id"])
+print(json.dumps([ours, motos], default=str))
+"""
+
+
+def test_set_up_by_the_sdk_it_describes_itself_as_moto_does(  # pragma: no cover - as above
+    pool_keys: PoolKeys, foreign_python: str
+) -> None:
+    pool = LocalPool("eu-central-1_AbCdEf123", keys=pool_keys)
+    with serving(LocalCognito(pool)) as cognito:
+        ours, motos = json.loads(output_of([foreign_python, "-c", SET_UP, cognito, pool.pool_id]))
+
+    own = {"UserPoolId", "ClientId", "ClientSecret"}  # each stand-in's own
+    dates = {"CreationDate", "LastModifiedDate"}  # of Cognito, but not of moto
+    for name, said in motos.items():
+        expected, found = (_without(own | dates, each) for each in (said, ours[name]))
+        assert found == expected, name
+    assert own | dates <= set(ours["client"])
+
+
+def _without(names: set[str], said: Any) -> Any:  # pragma: no cover - as above
+    if isinstance(said, list):
+        return [_without(names, each) for each in said]
+    return {name: value for name, value in said.items() if name not in names} if isinstance(said, dict) else said
+
+
 # AWS's own verifier
 
 VERIFIER = """
@@ -217,11 +319,13 @@ def test_aws_jwt_verify_accepts_what_is_good_and_refuses_what_is_hostile(  # pra
 # What they are installed with
 
 
-def output_of(command: list[str], *, given: str | None = None, **environ: str) -> str:  # pragma: no cover
+def output_of(
+    command: list[str], *, given: str | None = None, cwd: Path | None = None, **environ: str
+) -> str:  # pragma: no cover
     """Return what *command* prints, if it ends well."""
     path = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     done = subprocess.run(
-        command, env=path | environ, input=given, capture_output=True, text=True, check=False, timeout=60
+        command, env=path | environ, cwd=cwd, input=given, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

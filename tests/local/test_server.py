@@ -231,8 +231,6 @@ async def test_any_other_error_is_a_400_with_its_code_alone(
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
-        pytest.param(b'{"grant_type":"client_credentials"}', "application/json", id="json"),
-        pytest.param(b"grant_type=client_credentials", "", id="no content type"),
         pytest.param(b"grant_type=client_credentials&grant_type=client_credentials", FORM, id="repeated parameter"),
         pytest.param(b"grant_type=%FF", FORM, id="not utf-8"),
         pytest.param(b"grant_type=\xff", FORM, id="not ascii"),
@@ -269,7 +267,7 @@ async def test_two_authorization_headers_are_refused(http: httpx.AsyncClient) ->
     assert error_in(await http.post("/oauth2/token", headers=[header, header], data=GRANT)) == "invalid_request"
 
 
-@pytest.mark.parametrize(("size", "status"), [(16 * 1024, 400), (16 * 1024 + 1, 413)])
+@pytest.mark.parametrize(("size", "status"), [(16 * 1024, 405), (16 * 1024 + 1, 413)])
 async def test_a_body_of_over_16_kib_is_refused_without_reading_on(local: LocalCognito, size: int, status: int) -> None:
     chunks = [b"x" * 1024] * 16 + [b"x" * (size - 16 * 1024), b""]
     sent: list[Message] = []
@@ -373,11 +371,13 @@ async def test_get_client_token_gives_what_the_token_endpoint_gives(
         pytest.param({"ClientId": "stock"}, "InvalidParameterException", id="operation not allowed to the client"),
         pytest.param({"Scopes": ["no/such"]}, "InvalidParameterException", id="unknown scope"),
         pytest.param({"Scopes": ["orders/order.delete"]}, "InvalidParameterException", id="scope of others"),
-        pytest.param({"Scopes": "orders/order.read"}, "InvalidParameterException", id="scopes a single string"),
+        pytest.param({"Scopes": "orders/order.read"}, "SerializationException", id="scopes a single string"),
         pytest.param({"Scopes": ["a b"]}, "InvalidParameterException", id="malformed scope"),
+        pytest.param({"Scopes": [""]}, "InvalidParameterException", id="empty scope"),
+        pytest.param({"Scopes": ["a" * 257]}, "InvalidParameterException", id="scope too long"),
         pytest.param({"Scopes": ["orders/order.read"] * 51}, "InvalidParameterException", id="51 scopes"),
-        pytest.param({"ClientId": "\ud800"}, "InvalidParameterException", id="client id no text"),
-        pytest.param({"ClientId": 7}, "InvalidParameterException", id="client id no string"),
+        pytest.param({"ClientId": "\ud800"}, "SerializationException", id="client id no text"),
+        pytest.param({"ClientId": 7}, "SerializationException", id="client id no string"),
         pytest.param({"Secret": None}, "InvalidParameterException", id="secret no string"),
     ],
 )

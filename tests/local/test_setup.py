@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.local import LocalPool, PoolKeys, SigningKey
-from cognito_guard.local._grants import DisputedAnswers
-from cognito_guard.local._setup import ClientSetup, PoolSetup, Setup, default_setup, read_setup, setup_of_flags
+from cognito_guard.local._client_settings import ClientSettings
+from cognito_guard.local._disputed import DisputedAnswers
+from cognito_guard.local._setup import PoolSetup, Setup, default_setup, read_setup, setup_of_flags
 from cognito_guard.local._state import load_state, merged, save_state
 
 POOL_ID = "eu-central-1_AbCdEf123"
@@ -77,7 +79,7 @@ def test_a_file_says_all_that_a_pool_can_be_told(config: Path, pool_keys: PoolKe
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        pytest.param("[", "can not be read", id="no TOML"),
+        pytest.param("[", "cannot be read", id="no TOML"),
         pytest.param("pool = 1", "has no setting 'pool'; known are disputed, pools", id="a setting nobody knows"),
         pytest.param("pools = 1", "pools must be tables", id="pools that are none"),
         pytest.param("pools = [1]", "pools must be a table", id="a pool that is none"),
@@ -100,7 +102,7 @@ def test_a_file_that_can_not_be_meant_is_refused_by_name(config: Path, text: str
 
 
 def test_a_file_that_is_not_there_is_refused(config: Path) -> None:
-    with pytest.raises(ConfigurationError, match="can not be read"):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
         read_setup(config)
 
 
@@ -123,14 +125,14 @@ def test_resource_servers_follow_from_the_scopes_of_clients() -> None:
 @pytest.mark.parametrize("client", ["reader", "=orders/read", "reader=", "reader=read", "reader=/read", "reader=a/"])
 def test_a_client_that_is_not_a_name_and_scopes_is_refused(client: str) -> None:
     with pytest.raises(ConfigurationError, match="--client takes"):
-        setup_of_flags(None, [client])
+        setup_of_flags(POOL_ID, [client])
 
 
-@pytest.mark.parametrize("pool_id", [None, POOL_ID])
-def test_without_more_there_is_an_orders_api_with_one_client(pool_id: str | None) -> None:
-    (pool,) = (described.make() for described in default_setup(pool_id).pools)
+def test_without_more_there_is_an_orders_api_with_one_client() -> None:
+    (pool,) = (described.make() for described in default_setup().pools)
 
-    assert pool.pool_id == (pool_id or "eu-central-1_LocalPool0")
+    assert pool.pool_id == "eu-central-1_LocalPool0"
+    assert default_setup(POOL_ID).pools[0].pool_id == POOL_ID
     assert [client.scopes for client in pool.clients] == [("orders/order.read", "orders/order.write")]
 
 
@@ -199,7 +201,7 @@ def test_a_state_that_can_not_be_written_leaves_nothing_behind(tmp_path: Path, p
     path = tmp_path / "state.json"
     path.mkdir()
 
-    with pytest.raises(ConfigurationError, match="can not be written"):
+    with pytest.raises(ConfigurationError, match="cannot be written"):
         save_state(path, [make_pool(pool_keys)])
 
     assert list(tmp_path.iterdir()) == [path]
@@ -249,34 +251,34 @@ def test_a_secret_is_not_in_the_repr_of_a_setup(tmp_path: Path, pool_keys: PoolK
 # Both together
 
 
-def saved(*clients: ClientSetup, pool_id: str = POOL_ID, keys: PoolKeys | None = None) -> Setup:
+def saved(*clients: ClientSettings, pool_id: str = POOL_ID, keys: PoolKeys | None = None) -> Setup:
     scopes = {"order.read": "Read", "order.delete": "Delete"}
     return Setup(pools=(PoolSetup(pool_id=pool_id, resource_servers={"orders": scopes}, clients=clients, keys=keys),))
 
 
-def wanted(*clients: ClientSetup) -> Setup:
+def wanted(*clients: ClientSettings) -> Setup:
     servers = {"orders": {"order.read": "Read orders"}, "stock": {"read": "Count"}}
     return Setup(pools=(PoolSetup(pool_id=POOL_ID, resource_servers=servers, clients=clients),))
 
 
 def test_a_client_keeps_the_id_and_secrets_that_were_saved_and_gets_the_scopes_that_are_wanted() -> None:
     secrets = ("s" * 24,)
-    known = ClientSetup(name="reader", client_id="id", secrets=secrets, scopes=("orders/order.delete",))
-    (pool,) = merged(wanted(ClientSetup(name="reader", scopes=("stock/read",))), saved(known)).pools
+    known = ClientSettings(name="reader", client_id="id", secrets=secrets, scopes=("orders/order.delete",))
+    (pool,) = merged(wanted(ClientSettings(name="reader", scopes=("stock/read",))), saved(known)).pools
 
-    assert pool.clients == (ClientSetup(name="reader", client_id="id", secrets=secrets, scopes=("stock/read",)),)
+    assert pool.clients == (ClientSettings(name="reader", client_id="id", secrets=secrets, scopes=("stock/read",)),)
 
 
 def test_secrets_that_are_wanted_count_more_than_saved_ones() -> None:
-    known = ClientSetup(name="old name", client_id="id", secrets=("s" * 24,))
-    asked = ClientSetup(name="new name", client_id="id", secrets=("t" * 24,))
+    known = ClientSettings(name="old name", client_id="id", secrets=("s" * 24,), scopes=("orders/order.read",))
+    asked = replace(known, name="new name", secrets=("t" * 24,))
 
     assert merged(wanted(asked), saved(known)).pools[0].clients == (asked,)
 
 
 def test_a_client_of_another_id_is_another_one_whatever_its_name() -> None:
-    known = ClientSetup(name="reader", client_id="id", secrets=("s" * 24,), scopes=("orders/order.delete",))
-    asked = ClientSetup(name="reader", client_id="other", scopes=("orders/order.read",))
+    known = ClientSettings(name="reader", client_id="id", secrets=("s" * 24,), scopes=("orders/order.delete",))
+    asked = ClientSettings(name="reader", client_id="other", scopes=("orders/order.read",))
     (pool,) = merged(wanted(asked), saved(known)).pools
 
     assert pool.clients == (asked, known)

@@ -99,6 +99,22 @@ with serving(LocalCognito(pool)) as url:
         assert json.load(answer)["keys"]
 """
 
+REDIS = """
+from redis.exceptions import ConnectionError as NoRedisError
+
+from cognito_guard.client import ClientCredentials, RedisStore
+
+# Nothing listens at port 1; a call of the store would say so, and making one does not.
+store = RedisStore("redis://127.0.0.1:1/0")
+ClientCredentials("https://orders.example/oauth2/token", client_id="one", client_secret="secret", store=store)
+try:
+    store.get("key")
+except NoRedisError:
+    pass
+else:
+    raise AssertionError
+"""
+
 TESTS = """
 import pytest
 from starlette.applications import Starlette
@@ -157,6 +173,7 @@ def installed(wheel: Path, extra: str, folder: Path) -> str:
         pytest.param("", GUARDED + STARLETTE, id="none"),
         pytest.param("fastapi", GUARDED + FASTAPI, id="fastapi"),
         pytest.param("local", GUARDED + LOCAL, id="local"),
+        pytest.param("redis", REDIS, id="redis"),
     ],
 )
 def test_an_extra_is_enough_for_its_purpose(wheel: Path, tmp_path: Path, extra: str, script: str) -> None:

@@ -75,10 +75,7 @@ async def test_an_app_starts_without_keys(
     app = guarded_app(guard)
 
     assert await run_lifespan(app) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert guard.status()[pool.pool_id] == {
-        "ready": False,
-        "keys": 0,
-        "age": None,
-        "last_error": "the fetch raised OSError",
-    }
+    status = guard.status()[pool.pool_id]
+    assert (status["ready"], status["keys"], status["age"]) == (False, 0, None)
+    assert "the fetch raised OSError" in (status["last_error"] or "")
     assert "starting without keys" in caplog.text

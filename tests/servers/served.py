@@ -32,7 +32,8 @@ def fetch(url: str, timeout: float) -> bytes:
 
 def guard_of(pool_id: str, **options: Any) -> CognitoGuard:
     pool = UserPool(pool_id, client_ids=ANY_CLIENT)
-    return CognitoGuard(pool, **{"fetch": fetch} | options)
+    seams: dict[str, Any] = {"fetch": fetch} | options
+    return CognitoGuard(pool, **seams)
 
 
 guard = guard_of(os.environ["POOL"])

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware, KeyPolicy, Principal, UserPool
+from cognito_guard.client import ClientCredentials
 from cognito_guard.errors import RefusalError
 
 pool = UserPool("eu-central-1_AbCdEf123", client_ids={"7lhlkkfbfb4q5kpp90urffao"})
@@ -52,6 +53,20 @@ guard.authenticated("orders/order.read")  # type: ignore[call-overload]
 guard.authenticated()(handler)  # type: ignore[call-overload]
 guard.public()  # type: ignore[call-arg]
 guard.public("/health")  # type: ignore[type-var]
+
+guard.require_that("admins")  # type: ignore[arg-type, call-arg]
+guard.require_that(lambda principal, conn: True)  # type: ignore[call-arg]
+guard.require_that(lambda principal: True, "anyone")  # type: ignore[arg-type, misc]
+guard.require_that(lambda principal, conn: "yes", "anyone")  # type: ignore[arg-type, return-value]
+guard.machine_only()  # type: ignore[call-overload]
+guard.authenticated.wrap("/files")  # type: ignore[arg-type]
+
+# -- the calling side
+
+ClientCredentials("https://orders.example/oauth2/token", "client", "secret")  # type: ignore[call-arg]
+ClientCredentials("https://orders.example/oauth2/token", client_id="client")  # type: ignore[call-arg]
+ClientCredentials("https://orders.example/oauth2/token", client_id="client", client_secret=b"secret")  # type: ignore[arg-type]
+ClientCredentials("https://orders.example/oauth2/token", client_id="c", client_secret="s", credentials_in="query")  # type: ignore[arg-type]
 
 # -- callers
 

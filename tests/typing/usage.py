@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable
 from typing import Annotated, assert_type
 
+import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Security, WebSocket
 from pydantic import BaseModel
@@ -16,7 +17,7 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from cognito_guard import (
@@ -30,6 +31,7 @@ from cognito_guard import (
     errors,
     events,
 )
+from cognito_guard.client import ClientCredentials, MemoryStore
 from cognito_guard.local import LocalCognito, LocalPool, serving
 
 # -- a guard
@@ -48,7 +50,7 @@ async def on_error_async(conn: HTTPConnection, error: errors.RefusalError) -> Re
     return on_error(conn, error)
 
 
-pool = UserPool("eu-central-1_AbCdEf123", client_ids={"7lhlkkfbfb4q5kpp90urffao"})
+pool = UserPool("eu-central-1_AbCdEf123", client_ids={"7lhlkkfbfb4q5kpp90urffao"}, resource_servers={"orders"})
 pools = [
     UserPool("eu-central-1_AbCdEf123", client_ids=["7lhlkkfbfb4q5kpp90urffao"], replica_regions=["eu-west-1"]),
     UserPool("eu-central-1_Other1234", client_ids=ANY_CLIENT, audience="https://api.example", jwks={"keys": []}),
@@ -114,6 +116,25 @@ async def feed(websocket: WebSocket) -> None:
     await websocket.accept()
 
 
+def owns_the_order(principal: Principal, conn: HTTPConnection) -> bool:
+    return principal.subject == str(conn.path_params["owner"])
+
+
+@router.delete("/orders/{owner}")
+@guard.require_that(owns_the_order, "the owner of the order")
+@guard.user_only
+async def delete_order(owner: str) -> None: ...
+
+
+@app.get("/report", dependencies=[Depends(guard.machine_only)])
+async def report() -> str:
+    return "a report"
+
+
+def may_write(principal: Principal | None, conn: HTTPConnection) -> bool:
+    return guard.require("orders/order.write").is_met_by(principal, conn) or guard.authenticated.is_met_by(principal)
+
+
 # A guarded handler keeps its signature.
 handler: Callable[..., object] = list_orders
 app.dependency_overrides[guard.require("orders/order.write")] = lambda: None
@@ -144,6 +165,8 @@ starlette = Starlette(
         Route("/orders", Orders),
         Route("/health", guard.public(functools.partial(show))),
         WebSocketRoute("/feed", feed),
+        Mount("/files", app=guard.require("orders/order.read").wrap(asgi)),
+        Mount("/open", app=guard.public(asgi)),
     ],
     middleware=[Middleware(CognitoGuardMiddleware, guard=guard)],
 )
@@ -168,6 +191,28 @@ async def consume(token: str) -> tuple[str, frozenset[str]]:
 async def ready() -> bool:
     await guard.prefetch()
     return all(state["ready"] for state in guard.status().values())
+
+
+# -- the calling side
+
+
+credentials = ClientCredentials(
+    "https://orders.example/oauth2/token",
+    client_id="7lhlkkfbfb4q5kpp90urffao",
+    client_secret=lambda: "secret",
+    scopes=["orders/order.read"],
+    store=MemoryStore(),
+)
+
+
+async def call_orders() -> int:
+    async with httpx.AsyncClient(auth=credentials, base_url="https://orders.example") as client:
+        return (await client.get("/orders")).status_code
+
+
+def call_orders_from_a_script() -> int:
+    with httpx.Client(auth=credentials) as client:
+        return client.get("https://orders.example/orders").status_code
 
 
 # -- audits and tests
