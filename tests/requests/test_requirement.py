@@ -353,7 +353,9 @@ async def test_a_log_line_says_who_lacked_what(
     await call(app, "GET", "/coroutine", may_read)
 
     [line] = [record for record in caplog.records if "refused" in record.message]
-    assert line.message == f"refused with 403: scope (client {reader.client_id})"
+    assert line.message.startswith(
+        f"GET /coroutine refused 403 scope: the token of client {reader.client_id} grants orders/order.read, needed is "
+    )
     fields = vars(line)
     assert (fields["status"], fields["reason"], fields["client_id"]) == (403, "scope", reader.client_id)
 
