@@ -16,7 +16,7 @@ from cognito_guard._urls import check_fetchable, check_url, is_insecure
 from cognito_guard.errors import ConfigurationError
 
 FIXTURE_POOL_ID: Final = "eu-central-1_Testing00"
-"""The pool of the fixture `guard` of `cognito_guard.testing`, which exists nowhere: tests override the fixture."""
+"""The pool of the pytest fixture `guard`, which exists nowhere: tests override the fixture."""
 
 _POOL_ID: Final = re.compile(r"(?P<region>[a-z0-9-]+)_[0-9a-zA-Z]+")
 _POOL_ID_LENGTH: Final = 55  # CreateUserPool, API reference

@@ -32,7 +32,11 @@ def account_of(error: RefusalError, principal: Principal | None, scope: Scope, v
         evidence = Evidence(error.description.rstrip("."))
     word = "accepted" if principal is None else "needed"
     found, accepted, hint, client_id = (None if value is None else _plain(value) for value in evidence[1:])
-    return Account(method, _plain(route), found, accepted, hint, client_id, _plain(_sentence(evidence, word)))
+    text = _sentence(evidence, word)
+    if principal is None and client_id is None:
+        # Nothing else tells who called.
+        text += shown.sender(scope.get("client"))
+    return Account(method, _plain(route), found, accepted, hint, client_id, _plain(text))
 
 
 def _route(scope: Scope, shown: Shown) -> str:

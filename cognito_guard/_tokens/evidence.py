@@ -206,7 +206,7 @@ def _of_signature(_claims: Mapping[str, Any], pool: UserPool, _judge: Judge, _sh
 def _of_outage(_claims: Mapping[str, Any], pool: UserPool, judge: Judge, _shown: Shown) -> Evidence:
     last_error = judge.status[pool.pool_id]["last_error"]
     because = "" if last_error is None else f": {last_error}"
-    hint = f"check that this machine can reach {pool.jwks_urls[0]}; the token may be good"
+    hint = "the token may be good; keys are fetched again with the next request that is due"
     return Evidence(f"there are no keys of {pool.pool_id}{because}", last_error, hint=hint)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ _FEW: Final = 3
 # What a path holds as it is (RFC 3986 section 3.3), braces of a template, and % of what is percent-encoded already.
 _SAFE: Final = "/%{}!$&'()*+,;=:@~"
 _PATH: Final = re.compile(r"[\w/%.-]*", re.ASCII)
+_ADDRESS: Final = re.compile(r"[0-9a-fA-F:.]{2,45}")
 _METHOD: Final = re.compile(r"[A-Z]{1,16}")
 _TOKEN_USES: Final = frozenset({"access", "id"})
 _ISSUER: Final = re.compile(
@@ -67,6 +68,12 @@ class Shown:
     def method(self, method: str) -> str:
         """Return an HTTP method."""
         return method if _METHOD.fullmatch(method) and not self._leaks(method) else "OTHER"
+
+    def sender(self, client: Sequence[Any] | None) -> str:
+        """Return from where the server says that a request came, as the end of a sentence."""
+        host = client[0] if client else None
+        is_shown = isinstance(host, str) and _ADDRESS.fullmatch(host) and not self._leaks(host)
+        return f"; sent from {host}" if is_shown else ""
 
     def path(self, path: bytes) -> str:
         """Return a path, percent-encoded and cut."""

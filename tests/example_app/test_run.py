@@ -211,7 +211,7 @@ def test_it_stops_cleanly(number: signal.Signals) -> None:
         "INFO cognito_guard: guarding with eu-central-1_Example01 (2 clients, 2 keys, fetched 0 s ago); routes: 2 with a "
         "requirement, 1 public, 1 by default for any valid token; found: nothing",
         "INFO cognito_guard: GET /orders refused 401 missing_token: there is no Authorization header; send "
-        "Authorization: Bearer <token>, or mark the route with guard.public",
+        "Authorization: Bearer <token>, or mark the route with guard.public; sent from 127.0.0.1",
         'INFO uvicorn.access: CLIENT - "GET /orders HTTP/1.1" 401',
     ]
 

@@ -44,7 +44,7 @@ class Drill:
     def clock(self) -> float:
         return self.now
 
-    def fetch(self, _url: str, _timeout: float) -> bytes:
+    def fetch(self, url: str, timeout: float) -> bytes:
         if not self.is_reachable:
             raise ConnectionRefusedError
         return json.dumps(self.pool.jwks()).encode()

@@ -25,10 +25,15 @@ TELLS = {
     "unknown key": ["GET /orders/17 refused 401 unknown_key", READER, "2 keys", "rotation"],
     "missing scope": ["PUT /orders/{number} refused 403 scope", READER, "needed is orders/order.write", "assign"],
     "wrong resource server": ["PUT /orders/{number} refused 403 scope", WRITER, "has billing/order.write, which is of"],
-    "two headers": ["GET /orders/17 refused 400 repeated_header", "2 Authorization headers", "proxies"],
-    "junk": ["GET /orders/17 refused 401 malformed", "4 characters", "send the access_token"],
-    "no token": ["GET /orders/17 refused 401 missing_token", "no Authorization header", "guard.public"],
-    "keys unreachable": ["GET /orders/17 refused 503 keys_unavailable", READER, "ConnectionRefusedError", "reach"],
+    "two headers": ["GET /orders/17 refused 400 repeated_header", "2 Authorization headers", "proxies", "127.0.0.1"],
+    "junk": ["GET /orders/17 refused 401 malformed", "4 characters", "send the access_token", "127.0.0.1"],
+    "no token": ["GET /orders/17 refused 401 missing_token", "no Authorization header", "guard.public", "127.0.0.1"],
+    "keys unreachable": [
+        "GET /orders/17 refused 503 keys_unavailable",
+        READER,
+        "ConnectionRefusedError",
+        "token may be good",
+    ],
 }
 
 
