@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
@@ -14,6 +14,7 @@ from cognito_guard._grammar import SCOPE_DESCRIPTION, full_scope
 from cognito_guard._installation import announce, check_app, install, summary
 from cognito_guard._keys.fetch import Fetch
 from cognito_guard._keys.policy import KeyPolicy, KeyStatus
+from cognito_guard._keywords import new_of
 from cognito_guard._pool import UserPool, common_resource_server
 from cognito_guard._principal import Principal
 from cognito_guard._report import OnEvent, Reporter
@@ -108,6 +109,24 @@ class CognitoGuard(HasInternals):
         )
         self._identifier: Final = common_resource_server(pools)
         self._allow_short: Final = any(pool.has_own_issuers for pool in pools)
+
+    if not TYPE_CHECKING:
+        __new__ = new_of(
+            __init__,
+            {
+                name: f"it belongs to the pool: CognitoGuard(UserPool('eu-central-1_AbCdEf123', {written}))"
+                for name, written in (
+                    ("client_id", "client_ids={...}"),
+                    ("client_ids", "client_ids={...}"),
+                    ("issuer", "client_ids={...}, issuers=[...]"),
+                    ("issuers", "client_ids={...}, issuers=[...]"),
+                    ("region", "client_ids={...}"),
+                    ("audience", "client_ids={...}, audience={...}"),
+                    ("resource_servers", "client_ids={...}, resource_servers={...}"),
+                )
+            }
+            | {"scopes": "scopes stand at the routes: @guard.require('orders/order.read')"},
+        )
 
     def install(
         self,
@@ -312,6 +331,11 @@ class CognitoGuard(HasInternals):
         if not scopes:
             raise ConfigurationError(
                 f"{function}() without scopes would let every token in; if you want that, write guard.authenticated"
+            )
+        if any(map(callable, scopes)):
+            raise ConfigurationError(
+                f"@guard.{function} needs the scopes that are asked for: write @guard.{function}('orders/order.read'), "
+                "or @guard.authenticated if any valid token will do"
             )
         return frozenset(self._full(scope) for scope in scopes)
 

@@ -132,7 +132,9 @@ def summary(verifier: Verifier) -> str:
 
 
 def _described(pool: UserPool, keys: str) -> str:
-    clients = "any client" if pool.client_ids is ANY_CLIENT else f"{len(pool.client_ids)} clients"
+    clients = "any client"
+    if pool.client_ids is not ANY_CLIENT:
+        clients = "1 client" if len(pool.client_ids) == 1 else f"{len(pool.client_ids)} clients"
     return f"{pool.pool_id} ({clients}, {keys})"
 
 

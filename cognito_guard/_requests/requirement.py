@@ -219,6 +219,11 @@ def _guarded(handler: Any, requirement: Requirement) -> Callable[..., Any]:
 
 
 def _check_handler(handler: Any, requirement: Requirement) -> None:
+    if handler is None:
+        raise ConfigurationError(
+            f"the requirement of {requirement} was called without a handler; leave out the parentheses: write "
+            "@guard.authenticated, or Depends(guard.authenticated)"
+        )
     if not callable(handler):
         raise ConfigurationError(
             f"{requirement} decorates a handler, such as @guard.require('orders/order.read') or @guard.authenticated "
