@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 logger: Final = logging.getLogger("cognito_guard")
@@ -22,13 +23,11 @@ class Fallback(logging.Handler):
         """Write *record*, unless another handler has shown it."""
         if not self.is_spare(logging.getLogger(record.name)):
             return
-        try:
-            # Looked up for each record, as the last resort of `logging` does: tests replace it.
+        # Not handleError, which writes to stderr: where a line cannot be written, its error cannot.
+        with suppress(Exception):
             # The level as uvicorn writes it.
             sys.stderr.write(f"{record.levelname + ':':<9} {record.name}: {self.format(record)}\n")
             sys.stderr.flush()
-        except Exception:  # noqa: BLE001 - a log line that cannot be written must not end a request
-            self.handleError(record)
 
     def is_spare(self, at: logging.Logger) -> bool:
         """Return whether no other handler takes the records of the logger *at*."""

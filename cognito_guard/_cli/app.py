@@ -17,7 +17,7 @@ from cognito_guard._fastapi import is_api_router
 from cognito_guard._requests.internals import HasInternals
 from cognito_guard.errors import GuardError
 
-_OURS: Final = str(Path(__file__).parent)
+_OURS: Final = str(Path(__file__).parent.parent)
 _EXAMPLE: Final = "expected module:app, such as main:app"
 
 

@@ -71,8 +71,6 @@ def run(args: argparse.Namespace) -> int:
     """
     Serve until Ctrl-C or SIGTERM and return 0; or until the command after `--` ends, and return its exit code.
 
-    Return 3 if the port cannot be listened on.
-
     Raises:
         ConfigurationError: Something of it cannot be done; the message says what.
 
@@ -89,11 +87,11 @@ def run(args: argparse.Namespace) -> int:
                 save_state(args.state, pools)
 
     cognito = LocalCognito(*pools, disputed=setup.disputed, console=not args.no_console, on_change=save)
+    args.when_wrong = 3  # What goes wrong from now on is not what the options say.
     try:
         listening = listen(args.host, args.port)
     except ConfigurationError as error:
-        sys.stderr.write(f"cognito-guard: {error} with --port\n")
-        return 3
+        raise ConfigurationError(f"{error} with --port") from error
     with listening as listener:
         save()
         url = _reachable(url_of(listener))
