@@ -31,7 +31,7 @@ _TYPES: Final[dict[type, str]] = {
     float: "a number",
     list: "a list",
     dict: "an object",
-    type(None): "null",
+    type(None): "nothing",
 }
 
 
