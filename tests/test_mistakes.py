@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Host, Mount, Route
 
 from cognito_guard import CognitoGuard, UserPool, audit
@@ -27,7 +27,7 @@ def make_guard() -> Any:
 
 
 async def handler(request: Request) -> Response:
-    return PlainTextResponse("reached")
+    raise AssertionError
 
 
 async def raw_app(scope: Any, receive: Any, send: Any) -> None: ...

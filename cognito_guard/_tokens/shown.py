@@ -82,7 +82,7 @@ class Shown:
             text = quote(path[: _LONGEST_PATH + 1], safe=_SAFE)
         # What starts like a token may be one, of somebody else too.
         if "eyJ" in sent or self._leaks(sent) or (text != sent and self._leaks(text)):
-            return f"(a path of {len(path)} characters that holds a token)"
+            return f"(a path of {len(path)} characters that may hold a token)"
         return text if len(text) <= _LONGEST_PATH else f"{text[:_LONGEST_PATH]}..."
 
     def _named(self, value: object, form: Form) -> str:

@@ -73,7 +73,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main(["routes", *arguments])
-        return code, *capsys.readouterr()
+        output, error = capsys.readouterr()
+        return code, output, error
 
     yield run
     for name in [name for name in sys.modules if name.partition(".")[0].endswith("_of_run")]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from cognito_guard import CognitoGuard, UserPool
@@ -61,7 +61,7 @@ class Drill:
             raise AssertionError
 
         async def reached(request: Request) -> Response:
-            return PlainTextResponse("reached")
+            raise AssertionError
 
         app = Starlette(
             routes=[

@@ -10,7 +10,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
@@ -28,7 +28,7 @@ FIXTURE_ISSUER = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Te
 
 
 async def reached(request: Request) -> Response:
-    return PlainTextResponse("reached")
+    raise AssertionError
 
 
 @pytest.fixture
@@ -190,11 +190,19 @@ async def test_the_route_is_its_whole_template_once_it_is_chosen(
         ("/\xe4", "/%C3%A4"),
         ("/" + "x" * 127, "/" + "x" * 127),
         ("/" + "x" * 128, "/" + "x" * 127 + "..."),
-        ("/reset/eyJhbGciOiJIUzI1NiJ9", "(a path of 27 characters that holds a token)"),
+        ("/reset/eyJhbGciOiJIUzI1NiJ9", "(a path of 27 characters that may hold a token)"),
     ],
 )
 async def test_before_that_it_is_the_path_as_it_was_sent(app: Starlette, call: Call, path: str, shown: str) -> None:
     assert f"INFO GET {shown} refused" in await line_of(call, app, path)
+
+
+async def test_beside_credentials_too_long_to_look_through_no_path_is_shown(app: Starlette, call: Call) -> None:
+    shown = await line_of(call, app, "/orders/17", "x" * 16_000)
+    hidden = await line_of(call, app, "/orders/17", "x" * 17_000)
+
+    assert "GET /orders/17 refused 401 oversized" in shown
+    assert "GET (a path of 10 characters that may hold a token) refused 401 oversized" in hidden
 
 
 def test_a_websocket_is_called_one(app: Starlette) -> None:

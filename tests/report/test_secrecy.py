@@ -77,7 +77,7 @@ async def send_request(app: Starlette, method: str, path: bytes, headers: list[b
     statuses = []
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        raise AssertionError
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
@@ -20,7 +20,7 @@ MakeGuard = Callable[..., CognitoGuard]
 
 
 async def handler(request: Request) -> Response:
-    return PlainTextResponse("reached")
+    raise AssertionError
 
 
 async def raw_app(scope: Any, receive: Any, send: Any) -> None: ...
