@@ -13,13 +13,13 @@ from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
+from starlette.routing import Match, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from cognito_guard import CognitoGuard, Principal, audit
 from tests.requests.apps import READ, WRITE
-from tests.requests.recording import Recorder, rewriting
+from tests.requests.recording import Recorder
 
 pytestmark = pytest.mark.anyio
 
@@ -81,9 +81,7 @@ async def test_nothing_of_a_route_runs_for_a_caller_who_lacks_its_scope(
     outer = APIRouter()
     if nested:
         outer.include_router(router)
-    app.include_router(
-        outer if nested else router, prefix="/in", dependencies=required if form == "include" else []
-    )
+    app.include_router(outer if nested else router, prefix="/in", dependencies=required if form == "include" else [])
     guard.install(app)
 
     assert (await call(app, "GET", "/in/x")).status_code == 401

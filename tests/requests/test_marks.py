@@ -63,9 +63,7 @@ async def test_what_is_made_of_a_public_function_is_not_public(
 ) -> None:
     original = record.handler("reached")
     public = guard.public(original)
-    app = Starlette(
-        routes=[Route("/public", public), Route("/original", original), Route("/derived", derive(public))]
-    )
+    app = Starlette(routes=[Route("/public", public), Route("/original", original), Route("/derived", derive(public))])
     guard.install(app)
 
     assert (await call(app, "GET", "/public")).text == "reached"

@@ -228,9 +228,7 @@ async def test_a_public_app_right_behind_the_middleware_is_what_the_audit_says(
 async def test_the_host_decides_as_the_router_reads_it(
     guard: CognitoGuard, record: Recorder, may_read: str, host: str, path: str, status: int
 ) -> None:
-    inner = Starlette(
-        routes=[Route("/x", record.handler("shut")), Route("/y", guard.public(record.handler("open")))]
-    )
+    inner = Starlette(routes=[Route("/x", record.handler("shut")), Route("/y", guard.public(record.handler("open")))])
     app = Starlette(
         routes=[
             Host("{name}.example", app=inner),

@@ -3,6 +3,7 @@
 import collections
 import copy
 import itertools
+import operator
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -98,7 +99,7 @@ SPELLINGS: dict[str, Callable[[Any], Any]] = {
     "the same": lambda scope: scope,
     "dict": dict,
     "unpacked": lambda scope: {**scope},
-    "copy": lambda scope: scope.copy(),
+    "copy": operator.methodcaller("copy"),
     "copy.copy": copy.copy,
     "copy.deepcopy": copy.deepcopy,
     "or": lambda scope: scope | {},
