@@ -507,7 +507,7 @@ async def test_an_endpoint_of_websockets_does_not_connect_whom_it_refuses(
             record.note("disconnect")
 
     class Guarded(Feed):
-        on_connect = guard.require(WRITE)(Feed.on_connect)
+        on_connect: Any = guard.require(WRITE)(Feed.on_connect)
 
     endpoint: Any = Guarded if form == "method" else guard.require(WRITE)(Feed)
     if form == "heir":

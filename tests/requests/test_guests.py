@@ -172,7 +172,9 @@ async def test_middleware_outside_sees_what_was_chosen(
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             async def watch(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    seen.append((message["status"], getattr(scope.get("route"), "path", None), scope.get("path_params")))
+                    seen.append(
+                        (message["status"], getattr(scope.get("route"), "path", None), scope.get("path_params"))
+                    )
                 await send(message)
 
             await self.app(scope, receive, watch)
@@ -187,7 +189,7 @@ async def test_middleware_outside_sees_what_was_chosen(
     @guard.require(WRITE)
     async def items(number: int, request: Request) -> str:
         request.state.number = number
-        return request.user.display_name
+        return str(request.user.display_name)
 
     app.include_router(router)
     guard.install(app)
@@ -246,7 +248,8 @@ async def test_urls_are_found_behind_the_guard(guard: CognitoGuard, call: Call) 
 
 async def test_a_handler_may_copy_its_scope(guard: CognitoGuard, call: Call, may_read: str) -> None:
     async def copies(request: Request) -> Response:
-        for copied in ({**request.scope}, dict(request.scope), request.scope.copy(), request.scope | {}):
+        scope: Any = request.scope
+        for copied in ({**scope}, dict(scope), scope.copy(), scope | {}):
             assert copied["path"] == request.scope["path"] == Request(copied).url.path
         return PlainTextResponse("copied")
 
@@ -262,7 +265,8 @@ async def test_a_path_that_middleware_of_a_sub_app_mends_is_judged_as_it_becomes
 ) -> None:
     """A caller who is known goes where the app sends the request, and is judged there."""
     sub = Starlette(
-        routes=[Route("/new", guard.require(WRITE)(record.handler("new")))], middleware=[Middleware(rewriting("old", "new"))]
+        routes=[Route("/new", guard.require(WRITE)(record.handler("new")))],
+        middleware=[Middleware(rewriting("old", "new"))],
     )
     app = Starlette(routes=[Mount("/sub", app=sub)])
     guard.install(app)

@@ -99,9 +99,7 @@ async def test_a_public_route_under_a_requirement_tells_strangers_of_no_redirect
 ) -> None:
     app, required = FastAPI(openapi_url=None), [Depends(guard.require(WRITE))]
     router = APIRouter(dependencies=required if form == "router" else [])
-    router.add_api_route(
-        "/x/", guard.public(record.operation("x")), dependencies=required if form == "route" else []
-    )
+    router.add_api_route("/x/", guard.public(record.operation("x")), dependencies=required if form == "route" else [])
     if form == "wrap":
         inner = FastAPI(openapi_url=None)
         inner.include_router(router)
@@ -126,7 +124,7 @@ SPELLINGS: dict[str, Callable[[Any], Any]] = {
     "copy.deepcopy": copy.deepcopy,
     "or": lambda scope: scope | {},
     "or, from the right": lambda scope: {} | scope,
-    "ior": lambda scope: ({}).__ior__(scope),
+    "ior": lambda scope: dict.__ior__({}, scope),
     "items": lambda scope: dict(scope.items()),
     "keys": lambda scope: {key: scope[key] for key in scope.keys()},  # noqa: SIM118 - another road into it
     "iterated": lambda scope: {key: scope[key] for key in scope},
@@ -420,7 +418,7 @@ async def test_a_challenge_is_there_whatever_a_handler_makes_of_it(
 async def test_a_handler_that_fails_opens_nothing(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str
 ) -> None:
-    async def fails(request: Request, error: HTTPException) -> Response:
+    async def fails(request: Request, error: Exception) -> Response:
         raise RuntimeError
 
     app = Starlette(
