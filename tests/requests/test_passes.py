@@ -102,6 +102,17 @@ async def test_a_public_route_of_one_app_opens_nothing_in_the_next(
         record.take()
 
 
+async def test_a_pass_that_is_over_has_no_say_in_the_next(make_guard: MakeGuard, call: Call, record: Recorder) -> None:
+    one, other = make_guard(), make_guard()
+    first = Starlette(routes=[Route("/{path:path}", one.public(record.handler("none", 404)))])
+    one.install(first)
+    second = Starlette(routes=[Route("/open", other.public(record.handler("open")))])
+    other.install(second)
+
+    assert (await call(InTurn(first, second), "GET", "/open")).text == "open"
+    assert record.take() == ["none", "open"]
+
+
 async def test_a_public_route_opens_nothing_that_is_asked_next_within_one_guard(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str
 ) -> None:
