@@ -8,6 +8,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from tests.requests.apps import no_body
+
 
 class Recorder:
     """Makes handlers, operations, dependencies and apps, each of which notes its name when it runs."""
@@ -114,13 +116,10 @@ async def ask(
     }
     sent: list[Message] = []
 
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app(scope, receive, send)
+    await app(scope, no_body, send)
     start, *rest = sent
     assert start["type"] == "http.response.start"
     return Answer(

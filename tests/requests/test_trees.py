@@ -13,7 +13,7 @@ import anyio
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -329,9 +329,10 @@ def tokens(may_read: str, may_write: str, caplog: pytest.LogCaptureFixture) -> d
     return {"stranger": None, "reader": may_read, "writer": may_write}
 
 
+LEAF = Leaf("/a", ("GET",), "public", "api route")
 NO_TIME_LIMIT = settings(
     max_examples=12,
-    phases=(Phase.generate,),
+    phases=(Phase.explicit, Phase.generate),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -339,6 +340,8 @@ NO_TIME_LIMIT = settings(
 
 @pytest.mark.parametrize("framework", [Starlette, lambda: FastAPI(openapi_url=None)], ids=["starlette", "fastapi"])
 @given(tree=trees(KINDS))
+@example(tree=[Branch("fastapi", "/a", (Branch("include", "/a/{}", (Branch("host", "/a", (LEAF,)),)),))])
+@example(tree=[Branch(kind, "/a", (LEAF, Branch("opaque", "/b", (LEAF,)))) for kind in KINDS])
 @NO_TIME_LIMIT
 def test_what_runs_for_whom_is_what_the_audit_says(
     make_guard: MakeGuard, tokens: dict[str, str | None], framework: Any, tree: list[Leaf | Branch]
