@@ -61,22 +61,26 @@ def public_way(app: object, scope: Scope, guard: object, mounts: Mapping[int, bo
         scope = {**scope, "root_path": root_path}
     found = _first_match(routes, scope)
     if found is not None:
-        route, child_scope = found
-        actual = actual_route(route)
-        if isinstance(actual, Mount | Host):
-            base = app_of(actual)
-            if any(marks_of(each).requirements for each in chain_of(actual.app)):
-                return None
-            on_the_way = {**mounts, id(child_scope.get("endpoint")): guard in marks_of(base).public}
-            return public_way(base, {**scope, **child_scope}, guard, on_the_way)
-        marks = endpoint_marks(child_scope.get("endpoint"), scope.get("method", ""))
-        return Way(mounts) if guard in marks.public and not (marks.requirements or requirements_of(route)) else None
+        return _way_by(found[0], {**scope, **found[1]}, guard, mounts)
     if redirects and scope["type"] == "http" and route_path(scope) != "/":
         path = scope["path"]
         other = {**scope, "path": path.rstrip("/") if path.endswith("/") else path + "/"}
         if _first_match(routes, other) and public_way(app, other, guard, mounts):
             return Way(mounts, str(URL(scope=other)))
     return None
+
+
+def _way_by(route: Any, scope: Scope, guard: object, mounts: Mapping[int, bool]) -> Way | None:
+    """Return the way by *route*, whose match *scope* has been told of, or None if it is not public."""
+    actual, endpoint = actual_route(route), scope.get("endpoint")
+    if isinstance(actual, Mount | Host):
+        base = app_of(actual)
+        if any(marks_of(each).requirements for each in chain_of(actual.app)):
+            return None
+        return public_way(base, scope, guard, {**mounts, id(endpoint): guard in marks_of(base).public})
+    marks = endpoint_marks(endpoint, scope.get("method", ""))
+    is_public = guard in marks.public and not marks.requirements and not requirements_of(route)
+    return Way(mounts) if is_public else None
 
 
 def preflight_way(app: object, scope: Scope, place: int, mounts: Mapping[int, bool] | None = None) -> Way | None:
