@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
@@ -130,7 +131,17 @@ def event(token: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def handler_of() -> Callable[[CognitoGuard], Callable[[str], int]]:
+def loop() -> Iterator[None]:
+    """The event loop that Mangum finds and never closes."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@pytest.fixture
+def handler_of(loop: None) -> Callable[[CognitoGuard], Callable[[str], int]]:
     def handler_of(guard: CognitoGuard) -> Callable[[str], int]:
         handler = Mangum(guarded(guard))
 
