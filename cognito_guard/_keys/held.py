@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from cognito_guard._keys.jwks import Key
+from cognito_guard._keys.jwks import Key, NoUsableKeyError, usable_keys
 from cognito_guard._keys.policy import KeyPolicy
+from cognito_guard.errors import ConfigurationError
 from cognito_guard.events import KeysFetched
 
 
@@ -20,9 +21,18 @@ class Held(NamedTuple):
     gone_at: float
 
     @classmethod
-    def saved(cls, keys: Mapping[str, Key], now: float, policy: KeyPolicy) -> Held:
-        """Return a saved set, due at once: how old it is, nobody knows."""
-        return cls(keys, now, now, now + policy.stale_for)
+    def saved(cls, jwks: Mapping[str, Any], now: float, policy: KeyPolicy) -> Held:
+        """
+        Return a saved set, due at once: how old it is, nobody knows.
+
+        Raises:
+            ConfigurationError: It holds no usable key.
+
+        """
+        try:
+            return cls(usable_keys(jwks), now, now, now + policy.stale_for)
+        except NoUsableKeyError as error:
+            raise ConfigurationError(f"jwks: {error}") from error
 
     def replaced_by(self, fetched: Mapping[str, Key], asked_at: float, policy: KeyPolicy) -> Held:
         """Return what is held once *fetched* has come. A key whose material is the same stays the same object."""

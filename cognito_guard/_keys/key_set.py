@@ -35,24 +35,14 @@ from typing import Final, TypeVar
 from cognito_guard._keys.attempt import Attempt
 from cognito_guard._keys.fetch import Fetch, FetchError
 from cognito_guard._keys.held import NOTHING_HELD, Held
-from cognito_guard._keys.jwks import Key, NoUsableKeyError, usable_keys
+from cognito_guard._keys.jwks import Key
 from cognito_guard._keys.pace import Pace
-from cognito_guard._keys.policy import FIRST_BACKOFF, MOST_WAITING_COLD, MOST_WAITING_WARM, KeyPolicy, KeyStatus
-from cognito_guard._keys.source import KeySource
+from cognito_guard._keys.policy import FIRST_BACKOFF, GRACE, MOST_WAITING_COLD, MOST_WAITING_WARM, KeyPolicy, KeyStatus
+from cognito_guard._keys.source import NO_THREAD, OUTLIVED, KeySource
 from cognito_guard._pool import UserPool
 from cognito_guard._report import Reporter
-from cognito_guard.errors import ConfigurationError, KeysUnavailableError, SignatureError
+from cognito_guard.errors import KeysUnavailableError, SignatureError
 from cognito_guard.events import KeysFailed, KeysFetched
-
-_GRACE: Final = 1.0
-"""How much longer than `KeyPolicy.timeout` an attempt is waited for, in seconds: the attempt gives up first, so that it
-is known when the next one may start."""
-
-_OUTLIVED: Final = FetchError(
-    "the fetch did not end within its timeout",
-    "the process was stopped meanwhile, had too little processor time, or its own fetch ignores the timeout",
-)
-_NO_THREAD: Final = FetchError("no thread could be started", "check the limits on threads and memory of the process")
 
 _Found = TypeVar("_Found")
 
@@ -100,11 +90,7 @@ class KeySet:
         self._last_error: str | None = None
         self._locks: Final[dict[int, threading.Lock]] = {}
         if pool.jwks is not None:
-            try:
-                keys = usable_keys(pool.jwks)
-            except NoUsableKeyError as error:
-                raise ConfigurationError(f"jwks: {error}") from error
-            self._held = Held.saved(keys, timer(), policy)
+            self._held = Held.saved(pool.jwks, timer(), policy)
 
     def get(self, kid: str) -> Key | None:
         """Return the key called *kid* if it is held. Never waits; starts a refresh if one is due."""
@@ -152,7 +138,7 @@ class KeySet:
         """Wait until no attempt is under way: *patience* seconds at most, and little longer than one may take."""
         for attempt in (self._outlived, self._attempt):
             if attempt is not None:
-                await attempt.end(min(patience, self._policy.timeout + _GRACE))
+                await attempt.end(min(patience, self._policy.timeout + GRACE))
 
     def status(self) -> KeyStatus:
         """Return how the keys are."""
@@ -189,7 +175,7 @@ class KeySet:
         now = self._timer()
         if attempt.waiting >= (MOST_WAITING_WARM if now < self._held.gone_at else MOST_WAITING_COLD):
             raise KeysUnavailableError(math.ceil(FIRST_BACKOFF))
-        await attempt.wait(self._policy.timeout + _GRACE)
+        await attempt.wait(self._policy.timeout + GRACE)
 
     def _next_attempt_in(self, now: float) -> float:
         return self._pace.next_attempt_in(now, held=now < self._held.gone_at)
@@ -216,7 +202,7 @@ class KeySet:
                 if self._outlived is not None and self._outlived.under_way:
                     return None
                 self._outlived, self._attempt, self._outlived_from = attempt, None, self._pace.attempted_at
-                failures.append(self._failed(_OUTLIVED, self._pace.attempted_at))
+                failures.append(self._failed(OUTLIVED, self._pace.attempted_at))
             attempt = None
             if self._next_attempt_in(now) == 0:
                 self._pace.attempted_at = now
@@ -224,7 +210,7 @@ class KeySet:
                     attempt = Attempt(partial(self._run, now), name=f"cognito-guard {self._pool_id}")
                 except RuntimeError:
                     # The process has too many threads, or the interpreter is shutting down.
-                    failures.append(self._failed(_NO_THREAD, now))
+                    failures.append(self._failed(NO_THREAD, now))
                 self._attempt = attempt
         # After the lock: on_event may ask for the keys in turn.
         for failure in failures:
