@@ -2,7 +2,7 @@
 
 from cognito_guard import errors
 from cognito_guard._guard import CognitoGuard
-from cognito_guard._keys.key_set import KeyPolicy
+from cognito_guard._keys.policy import KeyPolicy
 from cognito_guard._pool import ANY_CLIENT, UserPool
 from cognito_guard._principal import Principal
 from cognito_guard._requests.middleware import CognitoGuardMiddleware

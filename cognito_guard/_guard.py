@@ -12,8 +12,8 @@ from starlette.requests import HTTPConnection
 
 from cognito_guard._grammar import SCOPE_DESCRIPTION, full_scope
 from cognito_guard._installation import check_app, install
-from cognito_guard._keys.fetch import Fetch, fetch
-from cognito_guard._keys.key_set import KeyPolicy, KeyStatus
+from cognito_guard._keys.fetch import Fetch
+from cognito_guard._keys.policy import KeyPolicy, KeyStatus
 from cognito_guard._pool import UserPool, common_resource_server
 from cognito_guard._principal import Principal
 from cognito_guard._report import OnEvent, Reporter
@@ -25,7 +25,7 @@ from cognito_guard._requests.requirement import Requirement
 from cognito_guard._requests.state import principal_of
 from cognito_guard._routes.misuse import WRITE_A_REQUIREMENT
 from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH
-from cognito_guard._tokens.verifier import Verifier
+from cognito_guard._tokens.verifier import Verifier, wall_clock
 from cognito_guard.errors import ConfigurationError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -53,7 +53,7 @@ class CognitoGuard(HasInternals):
             a handler that the app registered for `HTTPException` is used, or else a JSON object.
         close_on_expiry: Close websockets, with code 3000, when the token they were opened with expires. By default
             only the opening of a websocket is judged.
-        clock: Seconds since the epoch; times in tokens are compared with it.
+        clock: Seconds since the epoch; times in tokens are compared with it. Default: `time.time`, looked up per call.
         timer: Monotonic seconds; the age of keys is measured with it.
         fetch: Gets a key set, in place of the built-in GET.
 
@@ -73,9 +73,9 @@ class CognitoGuard(HasInternals):
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
         close_on_expiry: bool = False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall_clock,
         timer: Callable[[], float] = time.monotonic,
-        fetch: Fetch = fetch,
+        fetch: Fetch | None = None,
     ) -> None:
         for name, hook in (("on_event", on_event), ("on_error", on_error), ("fetch", fetch)):
             if hook is not None and not callable(hook):
@@ -168,6 +168,9 @@ class CognitoGuard(HasInternals):
         Return the requirement that the token grants all of *scopes*.
 
         With one resource server for all pools, `order.read` means `<resource server>/order.read`.
+
+        In tests, `app.dependency_overrides[guard.require(...)]` replaces it at FastAPI's routes. The guard that is
+        installed still asks for a valid token.
 
         Raises:
             ConfigurationError: No scopes, or one that is not a single scope.
@@ -266,7 +269,9 @@ class CognitoGuard(HasInternals):
 
     async def prefetch(self) -> None:
         """
-        Fetch the keys of all pools that have no fresh ones. The lifespan does so; without one, the first request does.
+        Fetch the keys of all pools that have none; keys that are due are refreshed in the background.
+
+        The lifespan does so; without one, the first request does.
 
         Raises:
             KeysUnavailableError: A pool has no keys, and none could be fetched.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Final
 
 from cognito_guard._principal import Principal
@@ -14,6 +15,9 @@ from cognito_guard.events import Event, KeysFailed, KeysFetched, Refused, Verifi
 _log: Final = logging.getLogger("cognito_guard")
 
 OnEvent = Callable[[Event], None]
+
+refusals_seen: Final[ContextVar[list[Refused] | None]] = ContextVar("refusals_seen", default=None)
+"""A list that each refusal in this context is added to: tests tell the guard's answers from the app's own by it."""
 
 
 class Reporter:
@@ -39,6 +43,8 @@ class Reporter:
             else logging.INFO
         )
         client_id = None if principal is None else principal.client_id
+        if (seen := refusals_seen.get()) is not None:
+            seen.append(Refused(error.status, error.reason, client_id))
         fields = {"status": error.status, "reason": error.reason, "client_id": client_id}
         caller = "" if client_id is None else f" (client {client_id})"
         _log.log(level, "refused with %d: %s%s", error.status, error.reason, caller, extra=fields)
@@ -56,7 +62,9 @@ class Reporter:
     def keys_failed(self, event: KeysFailed, outlook: str) -> None:
         """A key set could not be fetched; *outlook* says what that means for requests."""
         level = logging.WARNING if event.usable else logging.ERROR
-        _log.log(level, "keys of %s not fetched: %s; %s", event.pool_id, event.error, outlook)
+        error = "; ".join(filter(None, (event.error, event.advice)))
+        line = "keys of %s not fetched: %s; %s; next attempt in %.1f s"
+        _log.log(level, line, event.pool_id, error, outlook, event.next_attempt)
         self._emit(event)
 
     def _emit(self, event: Event) -> None:

@@ -110,8 +110,10 @@ async def test_keys_can_be_fetched_ahead(guard: CognitoGuard, fetch: Any, pool: 
     await guard.prefetch()
     timer.advance(5)
 
-    assert before == {pool.pool_id: {"ready": False, "keys": 0, "age": None, "last_error": None}}
-    assert guard.status() == {pool.pool_id: {"ready": True, "keys": 2, "age": 5.0, "last_error": None}}
+    assert before == {pool.pool_id: {"ready": False, "keys": 0, "age": None, "last_error": None, "next_attempt": None}}
+    assert guard.status() == {
+        pool.pool_id: {"ready": True, "keys": 2, "age": 5.0, "last_error": None, "next_attempt": None}
+    }
     assert json.dumps(guard.status())
     assert fetch.calls == 1
 
@@ -165,7 +167,9 @@ async def test_events_tell_what_happens(
     assert isinstance(verified, events.Verified)
     assert verified.principal.client_id == reader.client_id
     assert second == events.Refused(403, "scope", reader.client_id)
-    assert failed == events.KeysFailed(pool.pool_id, "the fetch raised OSError", usable=True)
+    assert isinstance(failed, events.KeysFailed)
+    assert (failed.pool_id, failed.usable, failed.next_attempt) == (pool.pool_id, True, 10.0)
+    assert failed.error.endswith(": the fetch raised OSError")
 
 
 async def test_a_handler_of_events_that_fails_changes_nothing(

@@ -75,7 +75,7 @@ IF_THERE = {"fastapi", "httpx2", "opentelemetry", "pydantic_core", "redis"}
 # What Starlette's TestClient asks for.
 FOR_OTHERS = {"httpx2"}
 # Declared for what is about to be built on them, and the other way round.
-COMING = {"anyio", "certifi"}
+COMING = {"anyio"}
 MODULES = {"pyjwt": "jwt"}
 
 

@@ -1,9 +1,9 @@
 """
-Something slow, done once, that callers on any event loop may wait for.
+Runs one slow job on a short-lived thread; callers on any event loop can wait for it.
 
-It runs on a short-lived thread. A task would belong to one event loop and die with the request or the loop that
-started it; a thread serves asyncio and trio, several loops at once, an app without a lifespan and a process that was
-forked. No client that goes away can cancel it, and it leaves nothing behind.
+A task would belong to one event loop and die with the request or the loop that started it. A thread serves asyncio and
+trio, several loops at once, an app without a lifespan and a forked process. A client that goes away cannot cancel it,
+and it leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final
 
@@ -27,8 +26,8 @@ class Attempt:
     """
 
     def __init__(self, work: Callable[[], object], *, name: str) -> None:
-        self._over: Final = Future[None]()
         self._ended = False
+        self._wake: Final[set[Callable[[], None]]] = set()
         # A daemon, so that work which hangs does not keep the process from ending.
         self._thread: Final = threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
         self._thread.start()
@@ -38,12 +37,19 @@ class Attempt:
             work()
         finally:
             self._ended = True
-            self._over.set_result(None)
+            # A copy: waiters come and go on other threads. One that comes later finds that the work has ended.
+            for wake in list(self._wake):
+                wake()
 
     @property
     def under_way(self) -> bool:
         """Whether the work is being done. In a forked child it is not: threads are the parent's."""
         return not self._ended and self._thread.is_alive()
+
+    @property
+    def waiting(self) -> int:
+        """How many callers are waiting for the end of the work."""
+        return len(self._wake)
 
     async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - the caller's budget, not this coroutine's
         """Return when the work is done, or after *timeout* seconds."""
@@ -54,27 +60,35 @@ class Attempt:
         except RuntimeError:
             trio = sys.modules["trio"]
             done = trio.Event()
-            self._call_when_over(trio.lowlevel.current_trio_token().run_sync_soon, done.set)
-            with trio.move_on_after(timeout):
-                await done.wait()
+            call_soon: Callable[[Callable[[], None]], object] = trio.lowlevel.current_trio_token().run_sync_soon
+            patience = trio.move_on_after(timeout)
         else:
             done = asyncio.Event()
-            self._call_when_over(loop.call_soon_threadsafe, done.set)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await done.wait()
+            call_soon = loop.call_soon_threadsafe
+            patience = None
 
-    def _call_when_over(self, call_soon: Callable[[Callable[[], None]], object], wake: Callable[[], None]) -> None:
-        def call(_: Future[None]) -> None:
-            # The loop that waited may be gone by now, and with it whoever did.
+        def wake() -> None:
+            # The loop that waited may be gone by now.
             with suppress(RuntimeError):
-                call_soon(wake)
+                call_soon(done.set)
 
-        self._over.add_done_callback(call)
+        self._wake.add(wake)
+        try:
+            if self._ended:
+                return
+            if patience is None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(timeout):
+                        await done.wait()
+            else:
+                with patience:
+                    await done.wait()
+        finally:
+            self._wake.discard(wake)
 
     async def end(self, timeout: float) -> None:  # noqa: ASYNC109 - likewise
         """Return when the thread is gone, or after *timeout* seconds."""
-        # Where it is gone because the process was forked, nobody will say that the work is done.
+        # After a fork the thread does not exist, so nothing would wake a waiter.
         if self._thread.is_alive():
             await self.wait(timeout)
             if self._ended:

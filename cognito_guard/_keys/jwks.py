@@ -15,6 +15,10 @@ from jwt.algorithms import RSAAlgorithm
 MIN_KEY_BITS: Final = 2048
 """RFC 7518 section 3.3."""
 
+MAX_BRACKETS: Final = 1_000
+"""Most lists and objects in a key set. CPython 3.13 nests 10,000 of them, which overflows the stack of a thread of less
+than 1 MiB: the process dies."""
+
 _PADDING: Final = PKCS1v15()
 # RFC 8017 section 9.2, note 1: what comes before a SHA-256 digest.
 _DIGEST_INFO: Final = bytes.fromhex("3031300d060960864801650304020105000420")
@@ -66,6 +70,8 @@ def parse_jwks(document: bytes) -> dict[str, Key]:
         NoUsableKeyError: There is none.
 
     """
+    if document.count(b"[") + document.count(b"{") > MAX_BRACKETS:
+        raise NoUsableKeyError("the answer is nested too deep")
     try:
         content = json.loads(document)
     except (ValueError, RecursionError) as error:

@@ -11,13 +11,13 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cognito_guard._principal import Principal
-from cognito_guard._requests.bearer import bearer_token, fault_of
+from cognito_guard._requests.bearer import authorization, bearer_token, fault_of
 from cognito_guard._requests.exchange import hand_on
 from cognito_guard._requests.internals import HasInternals, internals_of
 from cognito_guard._requests.lookup import Way, place_in, preflight_way, public_way, route_path, routes_of
 from cognito_guard._requests.marks import marks_of
 from cognito_guard._requests.scope import members_of
-from cognito_guard._requests.state import RequestState, Stranger, place_of, states_of
+from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, place_of
 from cognito_guard.errors import ConfigurationError, KeysUnavailableError, RefusalError
 
 _log: Final = logging.getLogger("cognito_guard")
@@ -65,7 +65,12 @@ class CognitoGuardMiddleware:
         elif scope["type"] not in {"http", "websocket"}:
             raise ConfigurationError(f"connections of type {scope['type']!r} cannot be guarded")
         else:
-            state = await self._identify(scope, receive, send)
+            principal = self._known(scope)
+            state = (
+                await self._identify(scope, receive, send)
+                if principal is None
+                else RequestState(self.guard, scope["headers"], principal)
+            )
             if state is not None:
                 await hand_on(self.app, state, scope, receive, send)
 
@@ -75,10 +80,8 @@ class CognitoGuardMiddleware:
         headers = scope["headers"]
         token: str | None = None
         try:
-            principal = self._known(scope)
-            if principal is None:
-                token = bearer_token(headers, internals.verifier.max_token_length)
-                principal = await internals.verifier.verify(token)
+            token = bearer_token(headers, internals.verifier.max_token_length)
+            principal = await internals.verifier.verify(token)
         except RefusalError as error:
             # The scope will keep it, and its traceback the scope: a cycle, for the garbage collector to find.
             reason = (error if token is None else fault_of(token, error)).with_traceback(None)
@@ -98,11 +101,14 @@ class CognitoGuardMiddleware:
         return RequestState(self.guard, headers, principal)
 
     def _known(self, scope: Scope) -> Principal | None:
-        """Return the caller, if this guard has let in this very request further out."""
-        for state in states_of(scope):
-            if state.guard is self.guard and state.headers is scope["headers"] and not state.is_over:
-                return state.principal
-        return None
+        """Return the caller, if this guard has let in this very request further out, or has seen the token before."""
+        headers = scope["headers"]
+        for state in scope.get(SCOPE_KEY, ()):
+            if state.guard is self.guard and state.headers is headers and state.principal and not state.is_over:
+                taken_over: Principal = state.principal
+                return taken_over
+        credentials = authorization(headers)
+        return internals_of(self.guard).verifier.known(credentials[0]) if len(credentials) == 1 else None
 
     def _way(self, stranger: Stranger, scope: Scope) -> Way | None:
         """Return the way that a stranger may try, or None; what was really chosen is looked at again on arrival."""
@@ -154,7 +160,7 @@ class CognitoGuardMiddleware:
                     _log.warning("starting without keys; requests are answered with 503 until they can be fetched")
             elif message["type"] == "lifespan.shutdown.complete":
                 # Before it is sent: servers may end the process right after.
-                await internals_of(self.guard).verifier.settle()
+                await internals_of(self.guard).verifier.wind_down()
             await send(message)
 
         await self.app(scope, receive, send_with_keys)

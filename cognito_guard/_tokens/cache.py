@@ -17,7 +17,7 @@ _KIB: Final = 1024
 
 class TokenCache:
     """
-    A bounded cache of verified tokens by their digest, safe to share between threads.
+    A bounded cache of verified tokens by the digest of `Bearer token`, safe to share between threads.
 
     It holds no tokens: nothing in it can be used to call anybody. First in, first out, so that a look-up changes
     nothing. Whether an entry still holds is for the caller to judge.

@@ -74,6 +74,11 @@ class KeyRing:
         self._keys = PoolKeys(*(new if key is old else key for key in (self._keys.access, self._keys.identity)))
         return new
 
+    def restore(self, keys: PoolKeys, published: Iterable[SigningKey]) -> None:
+        """Sign with *keys* and publish *published* from now on."""
+        self._keys = keys
+        self._published = {key.kid: key for key in published}
+
     def _find(self, kid: str) -> SigningKey:
         if kid not in self._published:
             raise ConfigurationError(f"the user pool {self._pool_id} publishes no key {kid!r}")

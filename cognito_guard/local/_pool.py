@@ -399,6 +399,17 @@ class LocalPool:
         """
         return self._ring.replace(kid)
 
+    def restore_keys(self, keys: PoolKeys, published: Iterable[SigningKey]) -> None:
+        """
+        Sign with *keys* and publish *published* from now on, for example to undo `withdraw` or `replace`.
+
+        Args:
+            keys: The two keys to sign with, as `keys` returned them before.
+            published: The keys to publish, as `published` returned them before.
+
+        """
+        self._ring.restore(keys, published)
+
     # For the guard
 
     def user_pool(self, base_url: str | None = None, **options: Any) -> UserPool:

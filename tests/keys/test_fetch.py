@@ -27,7 +27,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cognito_guard._keys.fetch import MAX_LENGTH, FetchError, _tls, fetch
+from cognito_guard._keys.fetch import MAX_LENGTH, FetchError
+from cognito_guard._keys.get import _tls
+from cognito_guard._keys.get import get as fetch
 
 BODY = b'{"keys": []}'
 SOON = 0.25
@@ -124,7 +126,7 @@ def test_one_deadline_bounds_all_of_it(server: Any, play: Callable[[Any], None])
     play(server)
     started = time.monotonic()
 
-    with pytest.raises(FetchError, match=r"^no complete answer within 0\.25 s$"):
+    with pytest.raises(FetchError, match=r"^no complete answer from 127\.0\.0\.1:\d+ within 0\.25 s$"):
         fetch(server.url, SOON)
 
     assert SOON <= time.monotonic() - started < SOON + 1
@@ -132,7 +134,7 @@ def test_one_deadline_bounds_all_of_it(server: Any, play: Callable[[Any], None])
 
 def test_a_handshake_that_hangs_is_given_up_and_its_connection_closed(server: Any) -> None:
     """The server says nothing until the client has closed; the fixture waits for that."""
-    with pytest.raises(FetchError, match="no complete answer"):
+    with pytest.raises(FetchError, match=r"^no TLS handshake with 127\.0\.0\.1:\d+ within 0\.25 s$"):
         fetch(server.url.replace("http:", "https:"), SOON)
 
 
@@ -149,7 +151,7 @@ def full() -> Iterator[int]:
 
 
 def test_a_host_that_takes_no_connections_is_given_up(full: int) -> None:
-    with pytest.raises(FetchError, match="no complete answer"):
+    with pytest.raises(FetchError, match=rf"^no connection to 127\.0\.0\.1:{full} within 0\.25 s$"):
         fetch(f"http://127.0.0.1:{full}/", SOON)
 
 
@@ -161,7 +163,7 @@ def test_a_look_up_that_hangs_is_given_up_and_ends_in_peace(server: Any) -> None
         gate.wait()
         return socket.getaddrinfo(*args, **hints)
 
-    with pytest.raises(FetchError, match="no complete answer"):
+    with pytest.raises(FetchError, match=r"^the look-up of localhost gave no answer within 0\.25 s$"):
         fetch(f"http://localhost:{server.port}/", SOON, resolve=resolve)
 
     (look_up,) = set(threading.enumerate()) - before
@@ -174,7 +176,7 @@ def test_a_look_up_that_fails_is_told(server: Any) -> None:
     def resolve(*_: Any, **__: Any) -> list[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    with pytest.raises(FetchError, match=r"^the request failed: gaierror: .*Name or service not known$"):
+    with pytest.raises(FetchError, match=r"^the look-up of cognito\.example failed: Name or service not known$"):
         fetch(f"http://cognito.example:{server.port}/", AT_LEISURE, resolve=resolve)
 
 
@@ -182,7 +184,7 @@ def test_a_host_that_refuses_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-    with pytest.raises(FetchError, match=r"^the request failed: ConnectionRefusedError: "):
+    with pytest.raises(FetchError, match=rf"^no connection to 127\.0\.0\.1:{port}: Connection refused$"):
         fetch(f"http://127.0.0.1:{port}/", AT_LEISURE)
 
 
@@ -303,14 +305,13 @@ def test_a_broken_or_unknown_encoding_is_refused(server: Any, body: bytes, encod
         pytest.param(CHUNKED + b"-5\r\n12345\r\n0\r\n\r\n", id="chunk-below-0"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", id="length-below-0"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", id="length-no-number"),
-        pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", id="too-many-headers"),
         pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200_000, id="endless-head"),
     ],
 )
 def test_an_answer_that_is_no_http_is_refused_without_being_quoted(server: Any, answer: bytes) -> None:
     server.say(answer)
 
-    with pytest.raises(FetchError, match=r"^the request failed: \w+$"):
+    with pytest.raises(FetchError, match=r"^the answer from 127\.0\.0\.1:\d+ is cut short or not HTTP$"):
         fetch(server.url, AT_LEISURE)
 
 
@@ -321,7 +322,7 @@ def test_an_answer_that_is_no_http_is_refused_without_being_quoted(server: Any, 
 def test_an_answer_without_a_status_line_is_refused(server: Any, line: bytes) -> None:
     server.say(line + b"\r\nContent-Length: 12\r\n\r\n" + BODY)
 
-    with pytest.raises(FetchError, match=r"^the answer is not HTTP$"):
+    with pytest.raises(FetchError, match=r"^the answer from 127\.0\.0\.1:\d+ is cut short or not HTTP$"):
         fetch(server.url, AT_LEISURE)
 
 
@@ -337,7 +338,7 @@ def test_the_words_beside_a_status_do_not_matter(server: Any, line: bytes) -> No
 def test_a_transfer_encoding_that_nobody_asked_for_is_refused(server: Any) -> None:
     server.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n")
 
-    with pytest.raises(FetchError, match="transfer encoding"):
+    with pytest.raises(FetchError, match="cut short or not HTTP"):
         fetch(server.url, AT_LEISURE)
 
 
@@ -444,7 +445,9 @@ def test_a_certificate_that_proves_nothing_is_refused(
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
-    with pytest.raises(FetchError, match=f"SSLCertVerificationError: .*CERTIFICATE_VERIFY_FAILED.*{reason}"):
+    with pytest.raises(
+        FetchError, match=rf"^the TLS handshake with {host}:\d+ failed: .*CERTIFICATE_VERIFY_FAILED.*{reason}"
+    ):
         fetch(f"https://{host}:{tls_server.port}/", AT_LEISURE, resolve=on_this_machine)
 
     assert tls_server.heads == []
@@ -487,7 +490,7 @@ def test_the_proxy_of_the_environment_is_used(proxy: Any) -> None:
     assert fetch(URL, AT_LEISURE) == BODY
 
     connect, get = proxy.heads
-    assert connect == b"CONNECT cognito.example:443 HTTP/1.1\r\nHost: cognito.example:443\r\n\r\n"
+    assert connect.startswith(b"CONNECT cognito.example:443 HTTP/1.1\r\nHost: cognito.example:443\r\n")
     assert get.startswith(b"GET /jwks.json HTTP/1.1\r\nHost: cognito.example\r\n")
 
 
@@ -558,11 +561,11 @@ def test_loopback_and_no_proxy_go_past_the_proxy(
     assert proxy.heads == []
 
 
-@pytest.mark.parametrize("value", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://127.0.0.1:many"])
+@pytest.mark.parametrize("value", ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1", "http://127.0.0.1:many"])
 def test_a_proxy_that_can_not_be_used_is_a_failed_fetch(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
 
-    with pytest.raises(FetchError, match=r"not an http:// URL|the request failed: ValueError"):
+    with pytest.raises(FetchError, match=r"^the proxy that the environment names cannot be used$"):
         fetch(URL, AT_LEISURE)
 
 

@@ -274,7 +274,7 @@ def test_any_bytes_are_judged(pool_keys: PoolKeys, signature: bytes) -> None:
     assert not key.signed(b"message", signature)
 
 
-@pytest.mark.parametrize("bits", [2048, 2050, 3072])
+@pytest.mark.parametrize("bits", [2048, 2049, 2050, 2055, 2056, 3072])
 def test_real_keys_of_other_sizes_verify(bits: int) -> None:
     signer = SigningKey(kid="a", private_key=generate_private_key(public_exponent=65537, key_size=bits))
 
@@ -288,7 +288,6 @@ def test_real_keys_of_other_sizes_verify(bits: int) -> None:
         pytest.param(b"<html>", id="html"),
         pytest.param(b'{"keys": [', id="truncated"),
         pytest.param(b"\xff\xfe\xff", id="no-utf-8"),
-        pytest.param(b"[" * 60_000, id="nested-too-deep"),
         pytest.param(b'{"keys": ' + b"9" * 5_000 + b"}", id="a-number-beyond-all-limits"),
     ],
 )

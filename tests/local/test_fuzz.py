@@ -18,7 +18,7 @@ from cognito_guard.local._operations import CHANGING, READING
 POOL_ID = "eu-central-1_AbCdEf123"
 SECRET = "reader_secret_" * 3
 OWN_PAGE = {"X-Cognito-Guard": b"console", "Content-Type": b"application/json"}
-CONSOLE = ("state", "token", "judge", "keys", "faults")
+CONSOLE = ("state", "token", "judge", "keys", "clients", "scopes", "faults")
 
 # The cost of an example is the answer, not the drawing; the functions of a module share one server.
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -55,7 +55,13 @@ VALUES: dict[str, list[Any]] = {
     "kind": ["machine", "user", "id"],
     "scopes": [["orders/order.read"]],
     "token": ["a.b.c"],
-    "action": ["rotate", "withdraw", "replace"],
+    "flaw": ["expired", "tampered"],
+    "lifetime": [60],
+    "groups": [["admins"]],
+    "name": ["stock"],
+    "identifier": ["orders", "stock"],
+    "access_token_validity": [300],
+    "action": ["rotate", "withdraw", "replace", "undo"],
     "kid": ["x"],
     "route": ["jwks", "token"],
     "fault": ["none", "slow"],

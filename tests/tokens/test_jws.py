@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cognito_guard import CognitoGuard, UserPool
-from cognito_guard._keys.key_set import KeyPolicy
+from cognito_guard._keys.policy import KeyPolicy
 from cognito_guard._report import Reporter
 from cognito_guard._tokens.jws import KnownHeaders, parse
 from cognito_guard._tokens.verifier import Verifier
