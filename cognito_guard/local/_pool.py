@@ -262,7 +262,7 @@ class LocalPool:
             **claims: Claims to replace or add. One that is None is left out.
 
         Raises:
-            ConfigurationError: No client id is given, and the pool has no client.
+            ConfigurationError: No client id is given, and the pool has no client; or `pre_token_generation` failed.
 
         """
         occasion = self._mint.occasion(self.issuer, client_id, lifetime)
