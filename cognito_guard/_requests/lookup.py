@@ -19,6 +19,7 @@ from cognito_guard._requests.requirement import requirements_of
 
 # Middleware that hands requests on to its .app, whatever else it does.
 _FAITHFUL: Final = ("starlette.", "fastapi.", "cognito_guard.")
+_MOST_MIDDLEWARE: Final = 50
 
 
 class Way(NamedTuple):
@@ -28,11 +29,16 @@ class Way(NamedTuple):
     Attributes:
         mounts: The apps of the mounts and hosts on it, by `id`; True for one that is public as a whole.
         redirect: Where the app would redirect the request to, if that is what awaits it.
+        is_open: Whether it leads through an app that is public as a whole.
 
     """
 
     mounts: Mapping[int, bool]
     redirect: str | None = None
+    is_open: bool = False
+
+
+_START: Final = Way({})
 
 
 def route_path(scope: Scope) -> str:
@@ -44,43 +50,41 @@ def route_path(scope: Scope) -> str:
     return path
 
 
-def public_way(app: object, scope: Scope, guard: object, mounts: Mapping[int, bool] | None = None) -> Way | None:
+def public_way(app: object, scope: Scope, guard: object, way: Way = _START) -> Way | None:
     """
-    Return the way to the public route that *app* would give this request to, or None if there is none.
+    Return the way to what is public where *app* would send this request, or None if that is not public.
 
     Follows mounts, hosts and FastAPI's included routers, in the router's own order. Costs some microseconds for each
     route passed over.
     """
-    mounts = mounts or {}
-    if guard in marks_of(app).public:
-        return Way(mounts)
+    way = way._replace(is_open=way.is_open or guard in marks_of(app).public)
     routes, root_path, redirects = _inside(app)
-    if routes is None:
-        return None
     if root_path:
         scope = {**scope, "root_path": root_path}
-    found = _first_match(routes, scope)
+    found = _first_match(routes or (), scope)
     if found is not None:
-        return _way_by(found[0], {**scope, **found[1]}, guard, mounts)
+        return _way_by(found[0], {**scope, **found[1]}, guard, way)
     if redirects and scope["type"] == "http" and route_path(scope) != "/":
         path = scope["path"]
         other = {**scope, "path": path.rstrip("/") if path.endswith("/") else path + "/"}
-        if _first_match(routes, other) and public_way(app, other, guard, mounts):
-            return Way(mounts, str(URL(scope=other)))
-    return None
+        if _first_match(routes or (), other):
+            return way._replace(redirect=str(URL(scope=other))) if public_way(app, other, guard, way) else None
+    return way if way.is_open else None
 
 
-def _way_by(route: Any, scope: Scope, guard: object, mounts: Mapping[int, bool]) -> Way | None:
+def _way_by(route: Any, scope: Scope, guard: object, way: Way) -> Way | None:
     """Return the way by *route*, whose match *scope* has been told of, or None if it is not public."""
     actual, endpoint = actual_route(route), scope.get("endpoint")
     if isinstance(actual, Mount | Host):
         base = app_of(actual)
         if any(marks_of(each).requirements for each in chain_of(actual.app)):
             return None
-        return public_way(base, scope, guard, {**mounts, id(endpoint): guard in marks_of(base).public})
+        mounts = {**way.mounts, id(endpoint): guard in marks_of(base).public}
+        return public_way(base, scope, guard, way._replace(mounts=mounts))
     marks = endpoint_marks(endpoint, scope.get("method", ""))
-    is_public = guard in marks.public and not marks.requirements and not requirements_of(route)
-    return Way(mounts) if is_public else None
+    if marks.requirements or requirements_of(route):
+        return None
+    return way if way.is_open or guard in marks.public else None
 
 
 def preflight_way(app: object, scope: Scope, place: int, mounts: Mapping[int, bool] | None = None) -> Way | None:
@@ -134,7 +138,20 @@ def app_of(route: Mount | Host) -> object:
     """Return the app that a mount or a host leads to, within the middleware that it puts around it."""
     base = getattr(route, "_base_app", None)
     # It stays where it was when somebody puts another app in its place.
-    return base if any(each is base for each in chain_of(route.app)) else route.app
+    return base if base is not None and _is_inside(base, route.app) else route.app
+
+
+def _is_inside(base: object, app: object) -> bool:
+    """Return whether *base* is *app*, or what one middleware after another keeps as the app that it is around."""
+    pending, seen = [app], set[int]()
+    while pending and len(seen) < _MOST_MIDDLEWARE:
+        each = pending.pop()
+        if each is base:
+            return True
+        if id(each) not in seen:
+            seen.add(id(each))
+            pending += [value for value in getattr(each, "__dict__", {}).values() if callable(value)]
+    return False
 
 
 def _first_match(routes: Sequence[BaseRoute], scope: Scope) -> tuple[Any, Scope] | None:

@@ -8,12 +8,12 @@ anything of it. That is where a request is let in or refused.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Self
 
 from starlette.types import Scope
 
-from cognito_guard._fastapi import chosen_route, is_frontend
+from cognito_guard._fastapi import chosen_frontends, chosen_route, is_frontend
 from cognito_guard._requests.lookup import routes_of
 from cognito_guard._requests.marks import endpoint_marks, innermost
 from cognito_guard._requests.requirement import admit, requirements_of
@@ -41,7 +41,7 @@ class GuardedScope(dict[str, Any]):
             self._show(added)
             _judge(self, added)
         elif not added and is_frontend(self):
-            _judge(self, {"endpoint": None})
+            _judge(self, {"endpoint": None}, chosen_frontends(self))
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
         self.update(other)
@@ -92,14 +92,15 @@ def is_open(scope: Scope) -> bool:
     return all(state.stranger is None or state.stranger.arrived for state in states_of(scope))
 
 
-def _judge(scope: GuardedScope, child_scope: Mapping[str, Any]) -> None:
+def _judge(scope: GuardedScope, child_scope: Mapping[str, Any], routes: Sequence[object] = ()) -> None:
     marks = endpoint_marks(child_scope["endpoint"], scope.get("method", ""))
     for state in states_of(scope):
         stranger = state.stranger
         if stranger is not None and not _goes_on(stranger, scope, child_scope, is_public=state.guard in marks.public):
             raise state.refuse(stranger.because, scope)
     if "route" in child_scope:
-        route = chosen_route(scope, child_scope["route"])
+        routes = (chosen_route(scope, child_scope["route"]),)
+    for route in routes:
         for requirement in requirements_of(route, getattr(scope.get("app"), "dependency_overrides", ())):
             admit(requirement, scope)
     for requirement in marks.requirements:

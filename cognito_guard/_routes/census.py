@@ -163,7 +163,7 @@ def _entries(route: Any, actual: BaseRoute, around: _Around) -> Iterator[tuple[R
         yield _entry(ANY, "/{?}", actual, around, marks=marks_of(None), opaque=True)
     elif isinstance(actual, WebSocketRoute):
         opaque = _is_opaque(endpoint, WebSocketEndpoint)
-        yield _entry(WEBSOCKET, path, endpoint, around, marks=marks_of(endpoint), route=route, opaque=opaque)
+        yield _entry(WEBSOCKET, path, endpoint, around, marks=endpoint_marks(endpoint, ""), route=route, opaque=opaque)
     elif inspect.isclass(endpoint) and issubclass(endpoint, HTTPEndpoint):
         for method in _METHODS:
             handler = getattr(endpoint, method.lower(), None)
@@ -226,7 +226,7 @@ def _is_what_its_name_says(handler: Any) -> bool:
     found: Any = sys.modules.get(getattr(handler, "__module__", None) or "")
     for name in getattr(handler, "__qualname__", "").split("."):
         found = getattr(found, name, None)
-    return found is handler
+    return found is getattr(handler, "__func__", handler)
 
 
 def _is_opaque(endpoint: Any, endpoint_class: type[Any]) -> bool:

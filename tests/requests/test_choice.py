@@ -216,7 +216,6 @@ async def test_a_dependency_that_is_added_to_a_route_later_is_judged_at_the_choi
     assert record.take() == []
 
 
-@pytest.mark.xfail(strict=True, reason="its methods bear the mark, which is looked for on the object")
 async def test_a_guarded_callable_object_is_judged_at_the_choice(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str
 ) -> None:
@@ -233,7 +232,6 @@ async def test_a_guarded_callable_object_is_judged_at_the_choice(
     assert (status, record.take(), requirement_at(app, "/x")) == (403, [], WRITE)
 
 
-@pytest.mark.xfail(strict=True, reason="marks of dependencies are not looked at")
 async def test_a_guarded_function_that_is_a_dependency_is_judged_at_the_choice(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str
 ) -> None:
@@ -246,7 +244,6 @@ async def test_a_guarded_function_that_is_a_dependency_is_judged_at_the_choice(
     assert (status, record.take(), requirement_at(app, "/x")) == (403, [], WRITE)
 
 
-@pytest.mark.xfail(strict=True, reason="a frontend names no endpoint")
 @pytest.mark.parametrize("included", [True, False])
 async def test_the_frontend_of_a_router_is_judged_before_its_other_dependencies(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, tmp_path: Path, included: bool
@@ -524,7 +521,6 @@ async def test_an_endpoint_of_websockets_does_not_connect_whom_it_refuses(
     assert form == "method" or requirement_at(app, "/feed") == WRITE
 
 
-@pytest.mark.xfail(strict=True, reason="of the methods of these classes no list says anything")
 def test_the_audit_lists_what_the_methods_of_an_endpoint_of_websockets_require(guard: CognitoGuard) -> None:
     class Feed(WebSocketEndpoint):
         @guard.require(WRITE)
@@ -537,7 +533,6 @@ def test_the_audit_lists_what_the_methods_of_an_endpoint_of_websockets_require(g
     assert requirement_at(app, "/feed") == WRITE
 
 
-@pytest.mark.xfail(strict=True, reason="after it was accepted a websocket can only be closed")
 async def test_a_websocket_that_is_refused_after_it_was_accepted_is_closed(
     guard: CognitoGuard, record: Recorder, may_read: str
 ) -> None:

@@ -200,7 +200,7 @@ async def test_middleware_outside_sees_what_was_chosen(
     assert seen[1][1:] == (True, 1)
     seen.clear()
     assert (await call(app, "GET", "/items/1", may_read)).status_code == 403
-    assert (seen[0][0], seen[0][2], seen[1][1:]) == (403, {"number": "1"}, (False, None))
+    assert (seen[0][0], seen[0][2], seen[1][1:]) == (403, {"number": "1"}, (True, None))
     seen.clear()
     assert (await call(app, "GET", "/items/1")).status_code == 401
     assert (seen[0][0], seen[1]) == (401, (None, False, None))

@@ -218,7 +218,6 @@ def test_a_requirement_on_an_app_says_how_to_guard_it(guard: CognitoGuard, app: 
         guard.require(WRITE)(app)
 
 
-@pytest.mark.xfail(strict=True, reason="a public mark is taken by whatever has attributes")
 @pytest.mark.parametrize("make", [APIRouter, lambda: Route("/x", Service()), lambda: Mount("/x", app=Service())])
 def test_a_public_mark_that_opens_nothing_is_a_mistake(guard: CognitoGuard, make: Callable[[], Any]) -> None:
     with pytest.raises(ConfigurationError):
@@ -247,7 +246,6 @@ async def test_an_app_mounted_twice_may_be_guarded_once(
     assert (await call(app, "GET", "/guarded/", may_read)).status_code == 403
 
 
-@pytest.mark.xfail(strict=True, reason="the inner requirement is taken for one that no route uses")
 async def test_an_app_mounted_twice_may_be_guarded_by_two_requirements(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str
 ) -> None:

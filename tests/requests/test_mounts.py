@@ -207,7 +207,6 @@ async def test_a_mounted_fastapi_app_keeps_its_own_overrides_and_handlers(
     assert record.take() == []
 
 
-@pytest.mark.xfail(strict=True, reason="no router chooses the app itself, so a stranger never arrives")
 async def test_a_public_app_right_behind_the_middleware_is_what_the_audit_says(
     guard: CognitoGuard, call: Call, record: Recorder
 ) -> None:

@@ -251,7 +251,6 @@ async def test_a_part_with_a_token_of_its_own_is_judged_by_that(
     assert sorted(record.take()) == ["plain", "plain", "write"]
 
 
-@pytest.mark.xfail(strict=True, reason="the stranger's pass refuses what is asked within it")
 async def test_a_part_with_a_token_of_its_own_is_judged_by_that_in_a_public_batch(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str
 ) -> None:
@@ -295,7 +294,6 @@ async def test_a_stranger_on_a_public_route_is_one_still_where_it_hands_on(
     assert record.take() == []
 
 
-@pytest.mark.xfail(strict=True, reason="an object is taken for an app, below which all is open")
 async def test_a_public_object_of_fastapi_opens_nothing_that_it_hands_on_to(
     guard: CognitoGuard, call: Call, record: Recorder
 ) -> None:
