@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from starlette.applications import Starlette
-from starlette.datastructures import URL
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount, Router
@@ -28,7 +27,7 @@ class Way(NamedTuple):
 
     Attributes:
         mounts: The apps of the mounts and hosts on it, by `id`; True for one that is public as a whole.
-        redirect: Where the app would redirect the request to, if that is what awaits it.
+        redirect: The path that the app would redirect the request to, if that is what awaits it.
         is_open: Whether it leads through an app that is public as a whole.
 
     """
@@ -68,7 +67,7 @@ def public_way(app: object, scope: Scope, guard: object, way: Way = _START) -> W
         path = scope["path"]
         other = {**scope, "path": path.rstrip("/") if path.endswith("/") else path + "/"}
         if _first_match(routes or (), other):
-            return way._replace(redirect=str(URL(scope=other))) if public_way(app, other, guard, way) else None
+            return way._replace(redirect=other["path"]) if public_way(app, other, guard, way) else None
     return way if way.is_open else None
 
 

@@ -147,7 +147,9 @@ def _walk(app: Any, around: _Around) -> Iterator[tuple[RouteEntry, Any]]:
             yield from _walk(app_of(actual), around.within(actual.app, actual.path, mounted=True))
         elif isinstance(actual, Host):
             inside = around.within(actual.app, mounted=True)
-            yield from _walk(app_of(actual), inside._replace(prefix=actual.host + inside.prefix))
+            # In the place of a host further out, if there is one.
+            path = inside.prefix[len(inside.prefix.partition("/")[0]) :]
+            yield from _walk(app_of(actual), inside._replace(prefix=actual.host + path))
         else:
             yield from _entries(route, actual, around)
     for group, path, files in frontends(app):
