@@ -13,7 +13,8 @@ from benchmarks.progress import Progress
 from benchmarks.rounds import Case, interleave
 from benchmarks.row import Effort, Row, Section
 from cognito_guard import CognitoGuard
-from cognito_guard._bearer import bearer_token
+from cognito_guard._requests.bearer import bearer_token
+from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH
 from cognito_guard.errors import BearerError
 
 Item = TypeVar("Item")
@@ -93,7 +94,7 @@ async def _see(guard: CognitoGuard, tokens: Sequence[str]) -> None:
 
 
 async def _take(header: bytes) -> None:
-    bearer_token([(b"authorization", header)])
+    bearer_token([(b"authorization", header)], MAX_TOKEN_LENGTH)
 
 
 def _refused(what: str, check: Callable[[Item], Awaitable[object]], items: Sequence[Item]) -> Case:

@@ -2,7 +2,7 @@
 
 import sys
 
-from cognito_guard._cli import main
+from cognito_guard._cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

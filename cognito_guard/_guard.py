@@ -1,46 +1,43 @@
-"""CognitoGuard: what users hold in their hands."""
+"""CognitoGuard: the class that users make, install and decorate with."""
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
 
-from cognito_guard._answers import Answers, OnError
-from cognito_guard._bearer import check_scope
-from cognito_guard._fetch import Fetch, fetch
-from cognito_guard._keys import KeyPolicy
-from cognito_guard._middleware import CognitoGuardMiddleware, check_public_paths
-from cognito_guard._openapi import describe
-from cognito_guard._pool import UserPool
+from cognito_guard._grammar import SCOPE_DESCRIPTION, full_scope
+from cognito_guard._installation import check_app, install
+from cognito_guard._keys.fetch import Fetch
+from cognito_guard._keys.policy import KeyPolicy, KeyStatus
+from cognito_guard._pool import UserPool, common_resource_server
 from cognito_guard._principal import Principal
-from cognito_guard._reporter import OnEvent, Reporter
-from cognito_guard._requirement import Requirement, mark_public
-from cognito_guard._verifier import Verifier
-from cognito_guard._visit import visit_of
-from cognito_guard.audit import findings
+from cognito_guard._report import OnEvent, Reporter
+from cognito_guard._requests.conditions import CallerIs, Granted, InGroup, Predicate, That
+from cognito_guard._requests.internals import HasInternals, Internals
+from cognito_guard._requests.marks import mark_public
+from cognito_guard._requests.refusals import OnError, Refusals
+from cognito_guard._requests.requirement import Requirement
+from cognito_guard._requests.state import principal_of
+from cognito_guard._routes.misuse import WRITE_A_REQUIREMENT
+from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH
+from cognito_guard._tokens.verifier import Verifier, wall_clock
 from cognito_guard.errors import ConfigurationError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-MAX_DESCRIPTION: Final = 256
-"""Characters that Cognito takes for the description of a scope."""
 
-_DOCS: Final = ("openapi_url", "docs_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
-
-
-class CognitoGuard(Verifier):
+class CognitoGuard(HasInternals):
     """
     Guards an app with the access tokens of one or more Cognito user pools.
 
-    Checks the RS256 signature, `iss`, `exp`, `nbf`, `token_use`, `client_id` and, if the pool asks for it, `aud`.
-    Routes add what they require. Revocation is not checked: Cognito lets no one see it in a token, so a token is good
-    until it expires.
+    Checks the RS256 signature, `iss`, `exp`, `nbf`, `token_use`, `client_id` and, if the pool asks for it, `aud` or the
+    resource server of the scopes. Routes add what they require. Revocation is not checked: Cognito does not show it in
+    a token, so a token is accepted until it expires.
 
     Args:
         pools: The user pools whose tokens are accepted.
@@ -48,16 +45,20 @@ class CognitoGuard(Verifier):
         key_policy: How keys are fetched and kept.
         token_cache: How many verified tokens are remembered, by digest, so that their signature is not checked again;
             one of 2 KiB or more counts once for each KiB. Expiry, key and scopes are judged each time. 0: none.
+        max_token_length: The longest token that is looked at, in characters: 1 KiB to 1 MiB, by default 8 KiB. A user
+            in a hundred groups has up to 18 KiB; the server must take such headers as well.
         realm: Named in challenges (RFC 9110 section 11.5), if given.
         on_event: Called with each `cognito_guard.events` object. Must not block.
         on_error: `on_error(conn, error)` returns the response to a refused request, or an awaitable of it. Without it
             a handler that the app registered for `HTTPException` is used, or else a JSON object.
-        clock: Seconds since the epoch; times in tokens are compared with it.
+        close_on_expiry: Close websockets, with code 3000, when the token they were opened with expires. By default
+            only the opening of a websocket is judged.
+        clock: Seconds since the epoch; times in tokens are compared with it. Default: `time.time`, looked up per call.
         timer: Monotonic seconds; the age of keys is measured with it.
         fetch: Gets a key set, in place of the built-in GET.
 
     Raises:
-        ConfigurationError: No pool, the same pool twice, or an option that can not be meant.
+        ConfigurationError: No pool, the same pool twice, or an invalid option.
 
     """
 
@@ -67,31 +68,40 @@ class CognitoGuard(Verifier):
         leeway: float = 0.0,
         key_policy: KeyPolicy = KeyPolicy(),  # noqa: B008 - frozen
         token_cache: int = 10_000,
+        max_token_length: int = MAX_TOKEN_LENGTH,
         realm: str | None = None,
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
-        clock: Callable[[], float] = time.time,
+        close_on_expiry: bool = False,
+        clock: Callable[[], float] = wall_clock,
         timer: Callable[[], float] = time.monotonic,
-        fetch: Fetch = fetch,
+        fetch: Fetch | None = None,
     ) -> None:
         for name, hook in (("on_event", on_event), ("on_error", on_error), ("fetch", fetch)):
             if hook is not None and not callable(hook):
                 raise ConfigurationError(f"{name} must be a function, got {hook!r}")
         if not isinstance(key_policy, KeyPolicy):
             raise ConfigurationError(f"key_policy must be a KeyPolicy, got {key_policy!r}")
+        if not isinstance(close_on_expiry, bool):
+            raise ConfigurationError(f"close_on_expiry must be True or False, got {close_on_expiry!r}")
         reporter = Reporter(on_event)
-        self.scope_descriptions: Final[dict[str, str]] = {}
-        self.answers: Final = Answers(realm=realm, on_error=on_error, reporter=reporter)
-        super().__init__(
+        verifier = Verifier(
             pools,
             leeway=leeway,
             token_cache=token_cache,
+            max_token_length=max_token_length,
             key_policy=key_policy,
             reporter=reporter,
             clock=clock,
             timer=timer,
             fetch=fetch,
         )
+        refusals = Refusals(realm=realm, on_error=on_error, reporter=reporter)
+        super().__init__(
+            Internals(verifier=verifier, refusals=refusals, check=check_app, close_on_expiry=close_on_expiry)
+        )
+        self._identifier: Final = common_resource_server(pools)
+        self._allow_short: Final = any(pool.has_own_issuers for pool in pools)
 
     def install(
         self,
@@ -101,50 +111,39 @@ class CognitoGuard(Verifier):
         public_docs: bool = False,
         strict: bool = False,
         opaque: Collection[str] = (),
+        outermost: bool = False,
     ) -> None:
         """
         Guard every route of *app*, http and websocket.
 
         The guard becomes the innermost middleware, whatever is added before or after: CORS headers get onto its
-        answers as well. The OpenAPI document of a FastAPI app says from now on what each route requires.
-        Middleware of a mounted app that rewrites paths or methods comes after public routes have been looked for: give
-        such an app a guard of its own, behind that middleware.
+        answers as well. The OpenAPI document of a FastAPI app says from now on what each route requires. The app does
+        not start while a route is weaker than it is written; anything else that `cognito_guard.audit` finds is logged.
 
         Args:
             app: A Starlette or FastAPI app that has not served a request yet.
-            public_paths: Pairs of method and exact path that are open, for routes that can not be marked with `public`.
+            public_paths: Pairs of method and exact path that are open, for routes that cannot be marked with `public`.
             public_docs: Open FastAPI's own documentation: the OpenAPI document and the pages that show it.
-            strict: Refuse to start while `cognito_guard.audit` finds something wrong with a route.
-            opaque: Paths of mounted apps that can not be looked into, and need not be for *strict*.
+            strict: Refuse to start on anything that `cognito_guard.audit` finds.
+            opaque: Paths of mounted apps whose routes cannot be inspected, and need not be for *strict*.
+            outermost: Stand in front of the app's own middleware, which may answer strangers otherwise. A
+                `CORSMiddleware` stays outside. Middleware that rewrites paths or methods then does so after the guard
+                has looked for public routes.
 
         Raises:
-            ConfigurationError: *app* can not be guarded, or not any more.
+            ConfigurationError: *app* cannot be guarded, or not any more.
 
         """
-        if not isinstance(app, Starlette):
-            raise ConfigurationError(
-                f"install() takes a Starlette or FastAPI app, got {app!r}; "
-                "wrap any other ASGI app: CognitoGuardMiddleware(app, guard=guard)"
-            )
-        if app.middleware_stack is not None:
-            raise ConfigurationError(
-                "the app has served requests already; call guard.install(app) right after making it"
-            )
-        if any(entry.kwargs.get("guard") is self for entry in app.user_middleware):
-            raise ConfigurationError("this guard is installed on the app already")
-        paths = set(check_public_paths(public_paths))
-        if public_docs:
-            urls = {url for name in _DOCS if (url := getattr(app, name, None))}
-            if not urls:
-                raise ConfigurationError(
-                    "public_docs is for FastAPI apps that serve their documentation; this one does not"
-                )
-            paths |= {(method, url) for method in ("GET", "HEAD") for url in urls}
-        check = partial(self._check, app, opaque) if strict else None
-        app.user_middleware.append(Middleware(CognitoGuardMiddleware, guard=self, public_paths=paths, check=check))
-        if hasattr(app, "openapi"):
-            fastapi: Any = app
-            fastapi.openapi = describe(fastapi, self.token_url, self.scope_descriptions)
+        install(
+            self,
+            self._internals,
+            app,
+            public_paths=public_paths,
+            public_docs=public_docs,
+            strict=strict,
+            opaque=opaque,
+            outermost=outermost,
+        )
 
     def describe_scopes(self, descriptions: Mapping[str, str]) -> None:
         """
@@ -158,37 +157,36 @@ class CognitoGuard(Verifier):
 
         """
         for scope, description in descriptions.items():
-            check_scope(scope)
-            if not isinstance(description, str) or not 1 <= len(description) <= MAX_DESCRIPTION:
-                raise ConfigurationError(
-                    f"the description of {scope!r} must be of 1 to {MAX_DESCRIPTION} characters, got {description!r}"
-                )
-        self.scope_descriptions.update(descriptions)
-
-    def _check(self, app: Starlette, opaque: Collection[str]) -> None:
-        found = findings(app, opaque=opaque)
-        if found:
-            raise ConfigurationError("\n".join(["the app must not start like this:", *map(str, found)]))
+            try:
+                SCOPE_DESCRIPTION.check(description)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{scope!r}: {error}") from None
+            self._internals.scope_descriptions[self._full(scope)] = description
 
     def require(self, *scopes: str) -> Requirement:
         """
         Return the requirement that the token grants all of *scopes*.
 
+        With one resource server for all pools, `order.read` means `<resource server>/order.read`.
+
+        In tests, `app.dependency_overrides[guard.require(...)]` replaces it at FastAPI's routes. The guard that is
+        installed still asks for a valid token.
+
         Raises:
             ConfigurationError: No scopes, or one that is not a single scope.
 
         """
-        return Requirement(self, "all", _scopes(scopes, "require"))
+        return Requirement(self, Granted(frozenset({self._scopes(scopes, "require")})))
 
     def require_any(self, *scopes: str) -> Requirement:
         """
-        Return the requirement that the token grants at least one of *scopes*.
+        Return the requirement that the token grants at least one of *scopes*; see `require`.
 
         Raises:
             ConfigurationError: No scopes, or one that is not a single scope.
 
         """
-        return Requirement(self, "any", _scopes(scopes, "require_any"))
+        return Requirement(self, Granted(frozenset(frozenset({each}) for each in self._scopes(scopes, "require_any"))))
 
     def require_groups(self, *groups: str) -> Requirement:
         """
@@ -200,37 +198,113 @@ class CognitoGuard(Verifier):
         """
         if not groups or not all(isinstance(group, str) and group.strip() for group in groups):
             raise ConfigurationError(f"require_groups() takes the names of groups, such as 'admins'; got {groups!r}")
-        return Requirement(self, "groups", frozenset(groups))
+        return Requirement(self, InGroup(frozenset(groups)))
+
+    def require_that(self, predicate: Predicate, label: str) -> Requirement:
+        """
+        Return the requirement that `predicate(principal, conn)` returns True of the caller and the request.
+
+        Anything else refuses with 403, also an exception, which is logged. The predicate may be called more than once
+        for a request; it must not block.
+
+        Args:
+            predicate: A plain function. `conn` is a Starlette `HTTPConnection`, whose `path_params` are known.
+            label: What the condition is called in the audit and in logs, such as "tenant of the path". Two requirements
+                of the same predicate and label are equal.
+
+        Raises:
+            ConfigurationError: The predicate is a coroutine function or cannot be called, or the label is no text.
+
+        """
+        called = getattr(predicate, "__call__", None)  # noqa: B004 - which function that is
+        if not callable(predicate) or any(map(inspect.iscoroutinefunction, (predicate, called))):
+            raise ConfigurationError(
+                f"require_that() takes a plain function that returns True or False, not a coroutine; got {predicate!r}"
+            )
+        if not isinstance(label, str) or not label.strip() or not label.isprintable():
+            raise ConfigurationError(
+                f"require_that() takes a label that names the condition, such as 'tenant of the path'; got {label!r}"
+            )
+        return Requirement(self, That(predicate, label))
+
+    @property
+    def machine_only(self) -> Requirement:
+        """The requirement that no user is behind the token (client-credentials grant)."""
+        return Requirement(self, CallerIs(machine=True))
+
+    @property
+    def user_only(self) -> Requirement:
+        """The requirement that a user is behind the token."""
+        return Requirement(self, CallerIs(machine=False))
 
     @property
     def authenticated(self) -> Requirement:
-        """The requirement that there is a caller with a good token, whatever it grants."""
-        return Requirement(self, "authenticated")
+        """The requirement that there is a caller with a valid token, whatever it grants."""
+        return Requirement(self)
 
     def public(self, handler: Handler, /) -> Handler:
         """
-        Return *handler*, marked as open to everybody. On such a route a missing or bad token is not looked at further.
+        Return *handler*, marked as open to everyone. On such a route a missing or bad token is ignored.
+
+        A function is copied and the copy is marked, so that another route of the same function stays guarded. An ASGI
+        app is marked itself; where it is mounted, everything below is open that has no requirement.
 
         Raises:
-            ConfigurationError: It can not be marked, or has a requirement as well.
+            ConfigurationError: It cannot be marked, or has a requirement as well.
 
         """
+        self._internals.has_public = True
         return mark_public(handler, self)
+
+    async def verify(self, token: str) -> Principal:
+        """
+        Return the caller that *token* speaks for: for everything that is not HTTP, such as the messages of a queue.
+
+        Raises:
+            InvalidTokenError: The token is not accepted; see its subclasses.
+            KeysUnavailableError: No keys are held to verify it with, and none could be fetched.
+
+        """
+        return await self._internals.verifier.verify(token)
+
+    async def prefetch(self) -> None:
+        """
+        Fetch the keys of all pools that have none; keys that are due are refreshed in the background.
+
+        The lifespan does so; without one, the first request does.
+
+        Raises:
+            KeysUnavailableError: A pool has no keys, and none could be fetched.
+
+        """
+        await self._internals.verifier.prefetch()
+
+    def status(self) -> dict[str, KeyStatus]:
+        """Return the state of each pool's keys, by pool id, ready for JSON: for a readiness check."""
+        return self._internals.verifier.status()
 
     def principal(self, conn: HTTPConnection) -> Principal | None:
         """
-        Return the caller behind a request or websocket; None for an anonymous one, on a public route.
+        Return the caller behind a request or websocket; None without a valid token.
 
-        Raises:
-            NotInstalledError: The request did not pass this guard.
-
+        Also None where this guard is not installed: it refuses nothing. A route that must have a caller says so with a
+        requirement. A caller whose request is refused for want of a scope is known: an access log can name it.
         """
-        return visit_of(conn, self).principal
+        return principal_of(conn.scope, self)
 
-
-def _scopes(scopes: tuple[str, ...], function: str) -> frozenset[str]:
-    if not scopes:
+    def __call__(self, *_args: object, **_kwargs: object) -> NoReturn:
+        """Refuse: `Depends(guard)` and `@guard` ask for nothing."""
         raise ConfigurationError(
-            f"{function}() without scopes would let every token in; if that is meant, say guard.authenticated"
+            f"a guard is neither a decorator nor a dependency; write @guard.require('orders/order.read'), or "
+            f"{WRITE_A_REQUIREMENT}"
         )
-    return frozenset(check_scope(scope) for scope in scopes)
+
+    def _scopes(self, scopes: tuple[str, ...], function: str) -> frozenset[str]:
+        if not scopes:
+            raise ConfigurationError(
+                f"{function}() without scopes would let every token in; if you want that, write guard.authenticated"
+            )
+        return frozenset(self._full(scope) for scope in scopes)
+
+    def _full(self, scope: str) -> str:
+        return full_scope(scope, self._identifier, allow_short=self._allow_short)

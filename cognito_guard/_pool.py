@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
+import logging
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+from cognito_guard._grammar import RESOURCE_SERVER_IDENTIFIER, check_client_ids, check_names
+from cognito_guard._regions import dns_suffix, doubt_about
+from cognito_guard._urls import check_fetchable, check_url, is_insecure
 from cognito_guard.errors import ConfigurationError
 
-# Longest prefixes first: every partition that AWS runs and the DNS suffix of its endpoints.
-_PARTITIONS: Final = (
-    (re.compile(r"us-isob-[a-z]+-\d{1,2}"), "sc2s.sgov.gov"),
-    (re.compile(r"(us|eu)-isof-[a-z]+-\d{1,2}"), "csp.hci.ic.gov"),
-    (re.compile(r"eu-isoe-[a-z]+-\d{1,2}"), "cloud.adc-e.uk"),
-    (re.compile(r"us-iso-[a-z]+-\d{1,2}"), "c2s.ic.gov"),
-    (re.compile(r"eusc-[a-z]{2}-[a-z]+-\d{1,2}"), "amazonaws.eu"),
-    (re.compile(r"us-gov-[a-z]+-\d{1,2}"), "amazonaws.com"),
-    (re.compile(r"cn-[a-z]+-\d{1,2}"), "amazonaws.com.cn"),
-    (re.compile(r"[a-z]{2}-[a-z]+-\d{1,2}"), "amazonaws.com"),
-)
 _POOL_ID: Final = re.compile(r"(?P<region>[a-z0-9-]+)_[0-9a-zA-Z]+")
 _POOL_ID_LENGTH: Final = 55  # CreateUserPool, API reference
+
+_log: Final = logging.getLogger("cognito_guard")
 
 
 class AnyClient(Enum):
@@ -40,88 +33,149 @@ ANY_CLIENT: Final = AnyClient.ANY_CLIENT
 
 class UserPool:
     """
-    A user pool whose access tokens are accepted, and the app clients they may come from.
+    A user pool whose access tokens are accepted, the app clients they may come from, and the API they must be for.
 
     Region, partition, issuers and JWKS URL follow from the id. Both forms of issuer that Cognito gives a pool
     (`IssuerConfiguration` ORIGINAL and UPDATED) are accepted and share one key set. No URL is ever taken from a token.
+    A region that AWS does not list is accepted with a warning in the log.
+
+    A token is meant for this API by these rules:
+
+    * With `resource_servers`, one of its scopes belongs to one of them: everything before the scope's last slash is
+      the identifier, exactly. Tokens of the client-credentials grant have no `aud`, so this is their audience.
+    * With `resource_servers`, a token whose `aud` holds anything but the token's own `client_id` (resource binding,
+      RFC 8707) must name one of `resource_servers` or of `audience` there, whatever its scopes. Then no scope of ours
+      is needed.
+    * With `audience` alone, `aud` must name one of its values. Tokens of the client-credentials grant never have an
+      `aud`, so all of these are refused.
+    * With neither, any token of the pool for one of `client_ids` is accepted, also one that was issued for another API.
+
+    Users who signed in through the SDK (`InitiateAuth`) have the scope `aws.cognito.signin.user.admin` alone, so
+    `resource_servers` refuses them. Have them sign in at managed login with a scope of this API, or add one in a
+    pre-token-generation trigger (V2_0).
 
     Args:
         pool_id: Such as `eu-central-1_AbCdEf123`.
         client_ids: The app clients whose tokens are accepted, or `ANY_CLIENT`.
+        resource_servers: Identifiers of this API's resource servers, names or URLs: `{"orders"}`.
         issuers: Exact values of `iss` to accept, in place of those that follow from the id.
         jwks_url: Where the key set is, in place of `<issuer>/.well-known/jwks.json`.
-        token_url: The pool's token endpoint (`https://<domain>/oauth2/token`), for the OpenAPI document; it can not be
-            derived, since the domain is chosen freely.
+        token_url: The pool's token endpoint (`https://<domain>/oauth2/token`), for the OpenAPI document; it cannot be
+            derived, because the domain is chosen freely.
         replica_regions: Regions the pool is replicated to; the issuers of these are accepted too.
-        audience: Values of which `aud` must name one. Then a token without `aud` is refused, and tokens of the
-            client-credentials grant never have one: leave it out unless all callers use resource binding (RFC 8707).
+        audience: Values of `aud` that name this API beside `resource_servers`, or alone; see the rules above.
         jwks: A saved key set to start from, as a mapping or the path of a JSON file. Trusted until
             `KeyPolicy.stale_for` after start, and replaced as soon as the real one can be fetched.
+        allow_insecure_http: Accept plain `http://` URLs of any host, for containers in development. Anyone on the way
+            can then replace the keys and forge tokens; a warning in the log says so.
+
+    Attributes:
+        has_own_issuers: Whether `issuers` was given: the tokens may come from something other than Cognito.
 
     Raises:
-        ConfigurationError: An argument can not be meant; the message says what to look for.
+        ConfigurationError: An argument is invalid; the message says what to look for.
 
     """
 
-    __slots__ = ("audience", "client_ids", "issuers", "jwks", "jwks_urls", "pool_id", "region", "token_url")
+    __slots__ = (
+        "audience",
+        "client_ids",
+        "has_own_issuers",
+        "issuers",
+        "jwks",
+        "jwks_urls",
+        "pool_id",
+        "region",
+        "resource_servers",
+        "token_url",
+    )
 
     def __init__(
         self,
         pool_id: str,
         *,
         client_ids: Collection[str] | AnyClient,
+        resource_servers: Collection[str] | None = None,
         issuers: Collection[str] | None = None,
         jwks_url: str | None = None,
         token_url: str | None = None,
         replica_regions: Collection[str] = (),
         audience: str | Collection[str] | None = None,
         jwks: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        allow_insecure_http: bool = False,
     ) -> None:
+        if not isinstance(allow_insecure_http, bool):
+            raise ConfigurationError(f"allow_insecure_http must be True or False, got {allow_insecure_http!r}")
+
+        def fetchable(option: str, url: str) -> str:
+            return check_fetchable(option, url, allow_insecure_http=allow_insecure_http)
+
         self.pool_id: Final = pool_id
         self.region: Final = _region(pool_id)
         self.client_ids: Final = (
-            client_ids if isinstance(client_ids, AnyClient) else _names("client_ids", client_ids, "app client ids")
+            client_ids
+            if isinstance(client_ids, AnyClient)
+            else check_client_ids(client_ids, any_form=issuers is not None)
         )
+        self.resource_servers: Final = frozenset[str]() if resource_servers is None else _identifiers(resource_servers)
+        self.has_own_issuers: Final = issuers is not None
         self.issuers: Final = (
             _derived_issuers(pool_id, self.region, replica_regions)
             if issuers is None
-            else tuple(_url("issuers", issuer) for issuer in _sequence("issuers", issuers, "issuer URLs"))
+            else tuple(check_url("issuers", issuer) for issuer in check_names("issuers", issuers, "issuer URLs"))
         )
         self.jwks_urls: Final = (
-            tuple(_fetchable("issuers", f"{issuer}/.well-known/jwks.json") for issuer in self.issuers)
+            tuple(fetchable("issuers", f"{issuer}/.well-known/jwks.json") for issuer in self.issuers)
             if jwks_url is None
-            else (_fetchable("jwks_url", jwks_url),)
+            else (fetchable("jwks_url", jwks_url),)
         )
-        self.token_url: Final = None if token_url is None else _fetchable("token_url", token_url)
+        self.token_url: Final = None if token_url is None else fetchable("token_url", token_url)
         self.audience: Final = (
             frozenset[str]()
             if audience is None
-            else _names("audience", [audience] if isinstance(audience, str) else audience, "audiences")
+            else frozenset(check_names("audience", [audience] if isinstance(audience, str) else audience, "audiences"))
         )
         self.jwks: Final = jwks if jwks is None or isinstance(jwks, Mapping) else _read(jwks)
+        _warn_of_regions(pool_id, [self.region, *replica_regions])
+        if allow_insecure_http:
+            _warn_of_http(pool_id, {*self.jwks_urls, self.token_url or ""})
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> UserPool:
         """
-        Return the pool that environment variables describe.
+        Return the pool that environment variables describe. A variable that is empty counts as not set.
 
-        `COGNITO_USER_POOL_ID` and `COGNITO_CLIENT_IDS` (comma-separated) are required; `COGNITO_ISSUER`,
-        `COGNITO_JWKS_URL` and `COGNITO_TOKEN_URL` override what follows from the id.
+        `COGNITO_USER_POOL_ID` and `COGNITO_CLIENT_IDS` are required. `COGNITO_RESOURCE_SERVERS`,
+        `COGNITO_REPLICA_REGIONS`, `COGNITO_AUDIENCE`, `COGNITO_ISSUER`, `COGNITO_JWKS_URL` and `COGNITO_TOKEN_URL` are
+        the arguments of these names, and `COGNITO_ALLOW_INSECURE_HTTP=1` is `allow_insecure_http=True`. Several values
+        of one variable have commas in between; an identifier that holds a comma has to be given as an argument.
 
         Raises:
-            ConfigurationError: A required variable is missing or empty, or a value is not usable.
+            ConfigurationError: A required variable is missing or empty, or a value is invalid.
 
         """
+        values = {name: value for name, value in environ.items() if name.startswith("COGNITO_") and value.strip()}
         for required in ("COGNITO_USER_POOL_ID", "COGNITO_CLIENT_IDS"):
-            if not environ.get(required, "").strip():
+            if required not in values:
                 raise ConfigurationError(f"the environment variable {required} is not set")
-        issuer = environ.get("COGNITO_ISSUER")
+        insecure = values.get("COGNITO_ALLOW_INSECURE_HTTP", "0").strip()
+        if insecure not in {"0", "1"}:
+            raise ConfigurationError(f"COGNITO_ALLOW_INSECURE_HTTP must be 1, 0 or not set, got {insecure!r}")
+
+        def several(name: str) -> list[str] | None:
+            return [part.strip() for part in values[name].split(",") if part.strip()] if name in values else None
+
+        issuer = values.get("COGNITO_ISSUER")
         return cls(
-            environ["COGNITO_USER_POOL_ID"].strip(),
-            client_ids=[part.strip() for part in environ["COGNITO_CLIENT_IDS"].split(",") if part.strip()],
+            values["COGNITO_USER_POOL_ID"].strip(),
+            client_ids=several("COGNITO_CLIENT_IDS") or (),
+            resource_servers=several("COGNITO_RESOURCE_SERVERS"),
             issuers=[issuer] if issuer else None,
-            jwks_url=environ.get("COGNITO_JWKS_URL") or None,
-            token_url=environ.get("COGNITO_TOKEN_URL") or None,
+            jwks_url=values.get("COGNITO_JWKS_URL"),
+            token_url=values.get("COGNITO_TOKEN_URL"),
+            replica_regions=several("COGNITO_REPLICA_REGIONS") or (),
+            audience=several("COGNITO_AUDIENCE"),
+            allow_insecure_http=insecure == "1",
         )
 
     @property
@@ -130,7 +184,15 @@ class UserPool:
         return self.issuers[0]
 
     def __repr__(self) -> str:
-        return f"UserPool({self.pool_id!r}, client_ids={self.client_ids!r})"
+        servers = f", resource_servers={self.resource_servers!r}" if self.resource_servers else ""
+        return f"UserPool({self.pool_id!r}, client_ids={self.client_ids!r}{servers})"
+
+
+def common_resource_server(pools: Iterable[UserPool]) -> str | None:
+    """Return the identifier that is the only resource server of each of *pools*; None if there is no such one."""
+    servers = {pool.resource_servers for pool in pools}
+    only = servers.pop() if len(servers) == 1 else frozenset[str]()
+    return next(iter(only)) if len(only) == 1 else None
 
 
 def _region(pool_id: str) -> str:
@@ -140,67 +202,39 @@ def _region(pool_id: str) -> str:
             f"{pool_id!r} is not a user pool id; expected <region>_<id>, such as 'eu-central-1_AbCdEf123'. "
             "The AWS console shows it as 'User pool ID'; it is neither the pool's name, nor its ARN, nor a client id."
         )
-    _suffix(match["region"])
+    dns_suffix(match["region"])
     return match["region"]
 
 
-def _suffix(region: str) -> str:
-    for pattern, suffix in _PARTITIONS:
-        if isinstance(region, str) and pattern.fullmatch(region):
-            return suffix
-    raise ConfigurationError(f"{region!r} is not an AWS region; expected a code such as 'eu-central-1'")
-
-
 def _derived_issuers(pool_id: str, region: str, replica_regions: Collection[str]) -> tuple[str, ...]:
-    replicas = _sequence("replica_regions", replica_regions, "region codes") if replica_regions else ()
+    replicas = check_names("replica_regions", replica_regions, "region codes") if replica_regions else ()
     # A replica mints under its own host, with the pool id of the primary region.
     hosts = [f"cognito-idp.{region}", f"issuer-cognito-idp.{region}", *(f"cognito-idp.{name}" for name in replicas)]
-    return tuple(f"https://{host}.{_suffix(host.partition('.')[2])}/{pool_id}" for host in hosts)
+    return tuple(f"https://{host}.{dns_suffix(host.partition('.')[2])}/{pool_id}" for host in hosts)
 
 
-def _sequence(option: str, values: Collection[str], what: str) -> tuple[str, ...]:
-    # A string is a collection too: client_ids="abc" would quietly accept the clients "a", "b" and "c".
-    if isinstance(values, str | bytes) or not isinstance(values, Collection) or not values:
-        raise ConfigurationError(f"{option} must be a non-empty collection of {what}, such as a set; got {values!r}")
-    for value in values:
-        if not isinstance(value, str) or not value or any(character.isspace() for character in value):
-            raise ConfigurationError(f"{option} must hold {what}: non-empty strings without blanks; got {value!r}")
-    return tuple(values)
+def _identifiers(values: Collection[str]) -> frozenset[str]:
+    names = check_names("resource_servers", values, "identifiers of resource servers")
+    return frozenset(RESOURCE_SERVER_IDENTIFIER.check(name) for name in names)
 
 
-def _names(option: str, values: Collection[str], what: str) -> frozenset[str]:
-    return frozenset(_sequence(option, values, what))
+def _warn_of_regions(pool_id: str, regions: Iterable[str]) -> None:
+    for region in regions:
+        if doubt := doubt_about(region):
+            _log.warning("user pool %s: %s", pool_id, doubt)
 
 
-def _url(option: str, url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"https", "http"} and bool(parts.hostname) and not parts.fragment and "@" not in url
-    except (AttributeError, TypeError, ValueError):
-        usable = False
-    if not usable or not url.isascii() or not url.isprintable() or " " in url or url.endswith("/"):
-        raise ConfigurationError(f"{option} must be absolute URLs without fragment or final slash; got {url!r}")
-    return url
-
-
-def _fetchable(option: str, url: str) -> str:
-    parts = urlsplit(_url(option, url))
-    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        raise ConfigurationError(
-            f"{option} must be an https:// URL; plain http:// is for loopback hosts (127.0.0.1, localhost) only, "
-            f"since whoever sits in between could hand out keys of their own; got {url!r}"
+def _warn_of_http(pool_id: str, urls: Iterable[str]) -> None:
+    insecure = sorted(filter(is_insecure, urls))
+    if insecure:
+        _log.warning(
+            "user pool %s: allow_insecure_http=True. Anyone between here and %s can replace the keys and forge tokens. "
+            "Use it in development only.",
+            pool_id,
+            " and ".join(insecure),
         )
-    return url
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether *host*, a name or an address, is this very machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    else:
+        _log.warning("user pool %s: allow_insecure_http=True is not needed: no URL needs it. Remove it.", pool_id)
 
 
 def _read(path: str | os.PathLike[str]) -> Mapping[str, Any]:
@@ -208,7 +242,7 @@ def _read(path: str | os.PathLike[str]) -> Mapping[str, Any]:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a path-like is all that is asked for
             content = json.load(file)
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"jwks: the key set {path!r} can not be read: {type(error).__name__}") from error
+        raise ConfigurationError(f"jwks: the key set {path!r} cannot be read: {type(error).__name__}") from error
     if not isinstance(content, Mapping):
         raise ConfigurationError(f'jwks: {path!r} does not hold a JSON object such as {{"keys": [...]}}')
     return content

@@ -1,30 +1,43 @@
 """
-Which routes of an app are open to whom, and which of them nobody thought about.
+Which routes of an app are open to whom, and which of them are not guarded as they should be.
 
     audit.routes(app)           every route, with what it requires
-    audit.findings(app)         what is wrong with some of them
+    audit.findings(app)         what is wrong with some of them, and middleware that may answer before the guard
     audit.assert_guarded(app)   the same, as one line of a test
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
-from cognito_guard._census import RouteEntry, census
+from cognito_guard._requests.installed import installed_on, middleware_of
+from cognito_guard._routes.census import RouteEntry, census
 
 __all__ = ["Finding", "RouteEntry", "assert_guarded", "findings", "routes"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something about a route that can not be meant, or that somebody should say."""
+    """
+    Something about a route, or about the app, that is wrong or that somebody should say.
 
-    route: RouteEntry
+    Attributes:
+        route: The route, or None where it is about the app.
+        problem: What it is, and what to do.
+        stops: Whether it makes the route weaker than it is written: then the app does not start.
+
+    """
+
+    route: RouteEntry | None
     problem: str
+    stops: bool = False
 
     def __str__(self) -> str:
+        if self.route is None:
+            return self.problem
         return f"{self.route.method} {self.route.path} ({self.route.handler}): {self.problem}"
 
 
@@ -35,22 +48,22 @@ def routes(app: object) -> list[RouteEntry]:
 
 def findings(app: object, *, opaque: Collection[str] = (), scopes: Collection[str] | None = None) -> list[Finding]:
     """
-    Return what is wrong with the routes of *app*.
+    Return what is wrong with the routes of *app*, what stops it first.
 
-    That is: no guard in front; a requirement of a guard that is not installed, or one that stands above the route
-    decorator; nothing said at the route itself, so that any valid token will do; an app that can not be looked into.
+    That is: a route that is weaker than it is written; no guard in front; a requirement of a guard that is not
+    installed; nothing said at the route itself, so that any valid token will do; an app whose routes cannot be
+    inspected; middleware outside of the guard that may answer strangers.
 
     Args:
         app: The app, with its guard installed.
-        opaque: Paths of apps that need not be looked into, such as static files.
+        opaque: Paths of apps whose routes need not be inspected, such as static files.
         scopes: The scopes that exist; others are taken for misspelt. None: any scope may.
 
     """
-    return [
-        Finding(route, problem)
-        for route in census(app)
-        for problem in _problems(route, frozenset(opaque), None if scopes is None else frozenset(scopes))
-    ]
+    known = None if scopes is None else frozenset(scopes)
+    found = [finding for route in census(app) for finding in _about(route, frozenset(opaque), known)]
+    found += [Finding(None, problem) for problem in _in_front(app)]
+    return sorted(found, key=lambda finding: not finding.stops)
 
 
 def assert_guarded(app: object, *, opaque: Collection[str] = (), scopes: Collection[str] | None = None) -> None:
@@ -63,31 +76,46 @@ def assert_guarded(app: object, *, opaque: Collection[str] = (), scopes: Collect
     """
     found = findings(app, opaque=opaque, scopes=scopes)
     if found:
-        raise AssertionError("\n".join(["routes that nobody guards as they should:", *map(str, found)]))
+        raise AssertionError("\n".join(["Unguarded or wrongly guarded routes:", *map(str, found)]))
 
 
-def _problems(route: RouteEntry, opaque: frozenset[str], scopes: frozenset[str] | None) -> list[str]:
-    problems = []
-    if route.misplaced:
-        problems.append(
-            "a requirement was put around the handler, but not for this route; put it below the route decorator"
-        )
+def _about(route: RouteEntry, opaque: frozenset[str], scopes: frozenset[str] | None) -> Iterator[Finding]:
+    for fault in route.faults:
+        yield Finding(route, fault, stops=True)
+    for problem in (*route.remarks, *_problems(route, opaque, scopes)):
+        yield Finding(route, problem)
+
+
+def _problems(route: RouteEntry, opaque: frozenset[str], scopes: frozenset[str] | None) -> Iterator[str]:
     if not route.guarded:
-        problems.append(
-            "requires a guard that is not installed, and so refuses everybody"
+        yield (
+            "requires a guard that is not installed, and so refuses everyone"
             if route.requirements
             else "no guard stands in front of it; call guard.install(app)"
         )
     elif not route.requirements and not route.public and not route.built_in:
         if not route.opaque:
-            problems.append(
+            yield (
                 "says nothing of its own, so any valid token will do; "
                 "say guard.require(...), guard.authenticated or guard.public"
             )
         elif route.path not in opaque:
-            problems.append("can not be looked into; allow it by its path if any valid token may reach it")
+            yield "its routes cannot be inspected; allow it by its path if any valid token may reach it"
     if scopes is not None:
         for scope in sorted(route.scopes - scopes):
             meant = "".join(f"; is it {close!r}?" for close in get_close_matches(scope, scopes, 1))
-            problems.append(f"requires {scope!r}, which does not exist{meant}")
-    return problems
+            yield f"requires {scope!r}, which does not exist{meant}"
+
+
+def _in_front(app: object) -> Iterator[str]:
+    installed = installed_on(app)
+    if installed:
+        for entry in middleware_of(app)[: installed[0].place]:
+            cls: Any = entry.cls
+            module = getattr(cls, "__module__", "")
+            if not module.startswith("starlette.") or getattr(cls, "__name__", "") == "BaseHTTPMiddleware":
+                name = getattr(cls, "__qualname__", repr(cls))
+                yield (
+                    f"{module}:{name} stands outside of the guard and may answer strangers; "
+                    "guard.install(app, outermost=True) puts the guard in front of it"
+                )

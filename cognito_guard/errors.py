@@ -10,6 +10,7 @@ Everything that can go wrong, as one tree.
     │   │   ├── InvalidTokenError         401  the token is no good
     │   │   │   ├── MalformedTokenError        not a JWT of the one form accepted here
     │   │   │   ├── ClaimError                 a claim is missing, of the wrong type or of another value
+    │   │   │   │   └── AudienceError              the token is meant for another API
     │   │   │   ├── ExpiredTokenError          its time is over
     │   │   │   └── SignatureError             no key of the pool made its signature
     │   │   └── InsufficientScopeError    403  a good token that does not grant this
@@ -23,11 +24,12 @@ vocabulary below: nothing a token or a stranger says ever gets into them.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from starlette.exceptions import HTTPException
 
 __all__ = [
+    "AudienceError",
     "BearerError",
     "ClaimError",
     "ConfigurationError",
@@ -63,7 +65,7 @@ class RefusalError(GuardError, HTTPException):
         code: The error code on the wire (RFC 6750 section 3.1), or None where the RFC wants none.
         reason: A stable word for logs and metrics, finer than *code*.
         description: One sentence for the caller, printable ASCII without quotes or backslashes.
-        headers: The headers of the answer; None until a guard has dressed the error.
+        headers: The headers of the answer; None for an error that no guard has given its own.
     """
 
     status: ClassVar[int] = 500
@@ -72,8 +74,14 @@ class RefusalError(GuardError, HTTPException):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        self.description = self._vocabulary[reason]
+        self.description: str = self._vocabulary[reason]
         super().__init__(self.status, self.description)
+
+    def with_headers(self, headers: dict[str, str]) -> Self:
+        """Return a copy that has *headers*, without traceback."""
+        copy = type(self).__new__(type(self), *self.args)
+        copy.__dict__.update(self.__dict__, headers=headers)
+        return copy
 
     def __str__(self) -> str:
         return f"{self.description} ({self.reason})"
@@ -97,7 +105,7 @@ class InvalidRequestError(BearerError):
     """The Authorization header is malformed or sent more than once."""
 
     status = 400
-    code = "invalid_request"
+    code: ClassVar[str | None] = "invalid_request"
     _vocabulary: ClassVar = {
         "repeated_header": "The Authorization header was sent more than once.",
         "malformed_header": "The Authorization header is not of the form: Bearer token.",
@@ -108,7 +116,7 @@ class InvalidTokenError(BearerError):
     """The token is expired, malformed, from elsewhere or otherwise no good."""
 
     status = 401
-    code = "invalid_token"
+    code: ClassVar[str | None] = "invalid_token"
 
 
 class MalformedTokenError(InvalidTokenError):
@@ -119,6 +127,7 @@ class MalformedTokenError(InvalidTokenError):
         "malformed": "The access token is not a well-formed JWT.",
         "algorithm": "The access token is not signed with RS256.",
         "critical_header": "The access token has a critical header parameter that is not understood.",
+        "token_type": "The typ in the header of the access token is not that of an access token.",
     }
 
 
@@ -132,12 +141,25 @@ class ClaimError(InvalidTokenError):
 
     _vocabulary: ClassVar = {
         f"claim_{claim}": f"The claim {claim} of the access token is missing or not accepted."
-        for claim in ("iss", "token_use", "client_id", "exp", "nbf", "iat", "scope", "aud", "sub", "username", "jti")
+        for claim in ("iss", "token_use", "client_id", "exp", "nbf", "iat", "scope", "sub", "username", "jti")
     } | {"claim_cognito:groups": "The claim cognito:groups of the access token is not accepted."}
 
-    def __init__(self, claim: str) -> None:
+    def __init__(self, claim: str, reason: str | None = None) -> None:
         self.claim = claim
-        super().__init__(f"claim_{claim}")
+        super().__init__(reason or f"claim_{claim}")
+
+
+class AudienceError(ClaimError):
+    """
+    The token is not meant for this API: neither its scopes nor its `aud` name what the pool is set up with.
+
+    The rules stand at `UserPool`. `claim` is `aud`, also where a scope of this API would have been enough.
+    """
+
+    _vocabulary: ClassVar = {"audience": "The access token is not meant for this API."}
+
+    def __init__(self) -> None:
+        super().__init__("aud", "audience")
 
 
 class ExpiredTokenError(InvalidTokenError):
@@ -163,14 +185,16 @@ class InsufficientScopeError(BearerError):
     The token is good, but does not grant what the route requires.
 
     Attributes:
-        required: The scopes that the route asks for, sorted; empty where it asks for a group.
+        required: The scopes that the route asks for, sorted; empty where it asks for anything else.
     """
 
     status = 403
-    code = "insufficient_scope"
+    code: ClassVar[str | None] = "insufficient_scope"
     _vocabulary: ClassVar = {
         "scope": "The access token lacks a scope that this resource requires.",
         "group": "The user is in none of the groups that this resource requires.",
+        "caller": "This resource is not for callers of this kind.",
+        "condition": "The caller does not meet a condition of this resource.",
     }
 
     def __init__(self, reason: str, required: tuple[str, ...] = ()) -> None:
@@ -187,7 +211,7 @@ class KeysUnavailableError(RefusalError):
     """
 
     status = 503
-    code = "temporarily_unavailable"
+    code: ClassVar[str | None] = "temporarily_unavailable"
     _vocabulary: ClassVar = {"keys_unavailable": "The keys to verify access tokens are not available at the moment."}
 
     def __init__(self, retry_after: int) -> None:
@@ -199,7 +223,7 @@ class NotInstalledError(RefusalError):
     """A route requires something of this guard, but the guard has not seen the request."""
 
     status = 500
-    code = "server_error"
+    code: ClassVar[str | None] = "server_error"
     _vocabulary: ClassVar = {"not_installed": "The server is not set up to verify access tokens."}
 
     def __init__(self) -> None:
@@ -250,7 +274,7 @@ class TokenRequestError(GuardError):
         self.status = status
         self.retry_after = retry_after
         self.cause = cause
-        self.advice = self._advice.get(error, "Look the error code up in the documentation of the token endpoint.")
+        self.advice: str = self._advice.get(error, "Look the error code up in the documentation of the token endpoint.")
         super().__init__(error, status, retry_after, cause)
 
     def __str__(self) -> str:

@@ -64,14 +64,18 @@ class KeysFailed:
 
     Attributes:
         pool_id: The user pool.
-        error: What went wrong, in words fit for a status page.
+        error: Each URL that was asked, and what went wrong with it, in words fit for a status page.
         usable: Whether keys fetched earlier still verify tokens.
+        advice: What to look at, or "".
+        next_attempt: Seconds until the next attempt may start; it starts when a request needs it.
 
     """
 
     pool_id: str
     error: str
     usable: bool
+    advice: str
+    next_attempt: float
 
 
 Event = Verified | Refused | KeysFetched | KeysFailed

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Final
@@ -13,10 +15,9 @@ from typing import Final
 from cognito_guard import CognitoGuard, KeyPolicy, UserPool
 from cognito_guard.client import ClientCredentials
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local import LocalCognito
+from cognito_guard.local import LocalCognito, serving
 from example_app import api, starlette_api
 from example_app.pool import WORKER_ID, WORKER_SECRET, make_pool
-from example_app.serving import PortError, listen, serve, serving, url_of
 from example_app.welcome import welcome
 from example_app.worker import make_worker
 
@@ -29,35 +30,37 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
     _log_to_console()
     try:
         _run(options, environ)
-    except (ConfigurationError, PortError) as error:
+    except ConfigurationError as error:
         print(f"example_app: {error}", file=sys.stderr)
         return 1
     return 0
 
 
 def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
     with ExitStack() as running:
-        api_listener = running.enter_context(listen(options.port, "--port"))
         if environ.get("COGNITO_USER_POOL_ID"):
             cognito_url = None
             pool = UserPool.from_env(environ)
         else:
-            cognito_listener = running.enter_context(listen(options.cognito_port, "--cognito-port"))
-            cognito_url = url_of(cognito_listener)
             local = LocalCognito(make_pool())
-            local.jwks()  # makes the keys, ahead of the guard, which would not wait for long
+            local.prepare()  # makes the keys before the guard asks for them, which would not wait for long
+            cognito_url = running.enter_context(serving(local, port=options.cognito_port))
             pool = local.user_pool(cognito_url)
-            running.enter_context(serving(local, cognito_listener))
-        credentials = _worker_credentials(environ, cognito_url)
-        worker_url = None
-        if credentials is not None:
-            worker_listener = running.enter_context(listen(options.worker_port, "--worker-port"))
-            worker_url = url_of(worker_listener)
-            running.enter_context(serving(make_worker(url_of(api_listener), credentials), worker_listener))
         guard = CognitoGuard(pool, key_policy=IMPATIENT if options.impatient else KeyPolicy())
         app = starlette_api.make_api(guard) if options.starlette else api.make_api(guard)
         framework = "Starlette" if options.starlette else "FastAPI"
-        serve(app, api_listener, welcome(framework, url_of(api_listener), pool, cognito_url, worker_url))
+        api_url = running.enter_context(serving(app, port=options.port))
+        credentials = _worker_credentials(environ, cognito_url)
+        worker_url = None
+        if credentials is not None:
+            worker_url = running.enter_context(serving(make_worker(api_url, credentials), port=options.worker_port))
+        print(welcome(framework, api_url, pool, cognito_url, worker_url), flush=True)
+        # Not for long at a time: a signal may reach another thread, and its handler runs on this one.
+        while not stopped.wait(0.2):
+            pass
 
 
 def _worker_credentials(environ: Mapping[str, str], cognito_url: str | None) -> ClientCredentials | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 from starlette.types import ASGIApp
 
 from cognito_guard import CognitoGuard, UserPool
@@ -19,6 +20,12 @@ from cognito_guard.local import LocalClient, LocalPool, PoolKeys
 
 POOL_ID = "eu-central-1_AbCdEf123"
 NOW = 1_800_000_000.0
+
+# No test is about how fast the machine is, and fixtures are the same for all examples of a test.
+settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("tests")
 
 
 class ManualClock:

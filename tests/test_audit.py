@@ -147,12 +147,12 @@ def test_every_kind_of_fastapi_route_is_listed(guard: CognitoGuard, tmp_path: Pa
 
     assert rows(app) == {
         ("GET", "/openapi.json"): "any valid token (default)",
-        ("GET", "/router/{item}"): "a/router; a/decorator; a/parameter",
+        ("GET", "/router/{item}"): "a/router; a/parameter; a/decorator",
         ("WEBSOCKET", "/router/feed"): "a/router",
         ("GET", "/outer/both"): "any valid token",
         ("POST", "/outer/both"): "any valid token",
         ("GET", "/outer/security"): "a/security",
-        ("GET", "/outer/nested/router/{item}"): "a/nested; a/router; a/decorator; a/parameter",
+        ("GET", "/outer/nested/router/{item}"): "a/nested; a/router; a/parameter; a/decorator",
         ("WEBSOCKET", "/outer/nested/router/feed"): "a/nested; a/router",
         ("GET", "/sub/item"): READ,
         ("*", "/"): "any valid token (default)",
@@ -187,14 +187,15 @@ def test_an_app_that_says_everything_has_no_findings(guard: CognitoGuard) -> Non
     ("extra", "problem"),
     [
         (lambda guard: Route("/x", functools.partial(handler)), "says nothing of its own"),
-        (lambda guard: Mount("/x", app=raw_app), "can not be looked into"),
-        (lambda guard: WebSocketRoute("/x", RawApp()), "can not be looked into"),
+        (lambda guard: Mount("/x", app=raw_app), "cannot be inspected"),
+        (lambda guard: WebSocketRoute("/x", RawApp()), "cannot be inspected"),
     ],
 )
 def test_what_nobody_thought_about_is_found(guard: CognitoGuard, extra: Any, problem: str) -> None:
     app = guarded(guard, extra(guard))
 
     [finding] = findings(app)
+    assert finding.route
     assert finding.route.path == "/x"
     assert problem in str(finding)
     with pytest.raises(AssertionError, match="/x"):
@@ -216,8 +217,9 @@ def test_a_decorator_in_the_wrong_place_is_found(guard: CognitoGuard) -> None:
 
     found = findings(app)
 
-    assert [finding.route.path for finding in found] == ["/x", "/x"]
-    assert "put it below" in found[0].problem
+    assert [finding.route and finding.route.path for finding in found] == ["/x", "/x"]
+    assert "move it below" in found[0].problem
+    assert [finding.stops for finding in found] == [True, False]
     assert "says nothing of its own" in found[1].problem
 
 
@@ -225,7 +227,7 @@ def test_an_app_without_a_guard_is_found(guard: CognitoGuard, make_guard: MakeGu
     app = Starlette(routes=[Route("/plain", functools.partial(handler)), Route("/read", guard.require(READ)(handler))])
     assert [finding.problem.split(";")[0] for finding in findings(app)] == [
         "no guard stands in front of it",
-        "requires a guard that is not installed, and so refuses everybody",
+        "requires a guard that is not installed, and so refuses everyone",
     ]
 
     assert rows(app)["GET", "/plain"] == "NO GUARD"
@@ -286,7 +288,7 @@ def test_a_strict_app_does_not_start_with_findings(guard: CognitoGuard, backend:
 
     with pytest.raises(ConfigurationError, match="says nothing of its own"), TestClient(app, backend=backend):
         raise AssertionError
-    with pytest.raises(ConfigurationError, match="must not start"):
+    with pytest.raises(ConfigurationError, match="refusing to start"):
         TestClient(app, backend=backend).get("/read")
 
 

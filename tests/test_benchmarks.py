@@ -19,6 +19,8 @@ from benchmarks.progress import Progress
 from benchmarks.report import markdown, origin, plain, summary
 from benchmarks.row import QUICK, Effort, Row, Section
 
+pytestmark = pytest.mark.slow
+
 TINY = replace(QUICK, rounds=1, tokens=300, starts=1, valid=20)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -15,26 +17,19 @@ import cognito_guard
 
 PACKAGE = Path(cognito_guard.__file__).parent
 
-# Lowest first: a module may import what stands on a line above its own.
-LEVELS = [
-    {"errors", "_attempt", "_telemetry"},
-    {"_pool", "_principal", "_jws", "_jwks"},
-    {"_bearer", "_claims", "_fetch", "_verdicts", "events"},
-    {"_reporter"},
-    {"_keys", "_answers"},
-    {"_verifier", "_visit"},
-    {"_requirement"},
-    {"_routes"},
-    {"_middleware"},
-    {"_census"},
-    {"audit", "_openapi"},
-    {"_guard", "_resource_servers"},
-    {"_cli_app"},
-    {"_cli_routes", "_cli_scopes"},
-    {"_cli"},
-    {"__main__"},
-]
-LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
+# The picture of the page, from the lowest level up: a folder may import what stands below it.
+PAGE = (Path(__file__).parent.parent / "docs" / "architecture.md").read_text()
+LEVEL = {
+    name: int(level)
+    for level, names in re.findall(r"^ ?(\d+)  ((?:\w+ )+) ", PAGE, re.MULTILINE)
+    for name in names.split()
+}
+[BESIDE] = [set(names.split()) for names in re.findall(r"^ -  ((?:\w+ )+) ", PAGE, re.MULTILINE)]
+
+
+def files_of(name: str) -> list[Path]:
+    """The files of a module or folder of the package."""
+    return sorted((PACKAGE / name).glob("*.py")) or [PACKAGE / f"{name}.py"]
 
 
 def imports_of(path: Path) -> set[str]:
@@ -48,29 +43,81 @@ def imports_of(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("name", sorted(LEVEL))
-def test_modules_import_downwards_only(name: str) -> None:
-    above = {imported for imported in imports_of(PACKAGE / f"{name}.py") if LEVEL[imported] >= LEVEL[name]}
+def test_folders_import_downwards_only(name: str) -> None:
+    imported = {module for path in files_of(name) for module in imports_of(path)} - {name}
 
-    assert above == set()
+    assert {module for module in imported if LEVEL[module] >= LEVEL[name]} == set()
 
 
-def test_every_module_of_the_request_path_has_its_level() -> None:
-    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(LEVEL)
+def test_the_page_shows_every_file_and_folder() -> None:
+    here = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+
+    assert here - {"__init__"} == set(LEVEL) | BESIDE
 
 
 def test_the_stand_in_knows_configuration_and_errors_alone() -> None:
     for path in (PACKAGE / "local").glob("*.py"):
         # The console judges tokens as a guard does, through the front door, imported when it is asked.
         front_door = {"ANY_CLIENT", "CognitoGuard"} if path.stem == "_judge" else set()
-        assert imports_of(path) <= {"_pool", "errors", "local"} | front_door
+        assert imports_of(path) <= {"_grammar", "_pool", "_urls", "errors", "local"} | front_door
 
 
 @pytest.mark.parametrize("name", sorted(LEVEL.keys() - {"_cli"}))
 def test_nothing_that_runs_in_production_can_mint_tokens(name: str) -> None:
-    text = (PACKAGE / f"{name}.py").read_text()
+    for path in files_of(name):
+        text = path.read_text()
 
-    assert "cognito_guard.local" not in text
-    assert "cognito_guard.testing" not in text
+        assert "cognito_guard.local" not in text
+        assert "cognito_guard.testing" not in text
+        assert not imports_of(path) & BESIDE
+
+
+# Imported only where somebody else has loaded or installed them.
+IF_THERE = {"fastapi", "httpx2", "opentelemetry", "pydantic_core", "redis"}
+# What Starlette's TestClient asks for.
+FOR_OTHERS = {"httpx2"}
+# Declared for what is about to be built on them, and the other way round.
+COMING = {"anyio"}
+MODULES = {"pyjwt": "jwt"}
+
+
+def declared(extra: str | None) -> set[str]:
+    """The modules that the dependencies of the package, or of one extra of it, are imported by."""
+    found = set()
+    for line in importlib.metadata.requires("cognito-guard") or ():
+        requirement, _, marker = line.partition(";")
+        if marker.strip() == ("" if extra is None else f"extra == '{extra}'"):
+            name = re.split(r"\W", requirement)[0]
+            found.add(MODULES.get(name, name))
+    return found
+
+
+def imported(paths: Iterable[Path]) -> set[str]:
+    """The modules of others that *paths* import, wherever in the file they do it."""
+    found = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.split(".")[0])
+    return found - sys.stdlib_module_names - {"cognito_guard"}
+
+
+def test_every_dependency_is_imported_where_it_is_declared() -> None:
+    beside = {name: set((PACKAGE / name).rglob("*.py")) for name in ("local", "testing")}
+    road = set(PACKAGE.rglob("*.py")).difference(*beside.values())
+
+    assert (imported(road) - IF_THERE) ^ declared(None) <= COMING
+    for name, paths in beside.items():
+        assert imported(paths) - declared(None) == declared(name) - FOR_OTHERS
+
+
+def test_what_pypi_shows_links_to_what_is_there() -> None:
+    links = re.findall(r"\]\(([^)]*)\)", importlib.metadata.metadata("cognito-guard")["Description"])
+
+    assert links
+    assert [link for link in links if not link.startswith("https://")] == []
 
 
 def test_the_front_door_lists_what_it_opens_to() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from cognito_guard._pool import is_loopback
+from cognito_guard._urls import is_loopback
 from cognito_guard.errors import ConfigurationError
 
 

@@ -5,8 +5,8 @@ NOT for production: it hands out valid tokens to whoever asks, and nothing on th
 """
 
 from cognito_guard.local._clients import ClientSecret, LocalClient
+from cognito_guard.local._disputed import DisputedAnswers
 from cognito_guard.local._faults import Fault, Faults
-from cognito_guard.local._grants import DisputedAnswers
 from cognito_guard.local._keys import PoolKeys, SigningKey
 from cognito_guard.local._pool import LocalPool
 from cognito_guard.local._record import SeenRequest

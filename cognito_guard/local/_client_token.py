@@ -1,84 +1,55 @@
-"""`GetClientToken`: the same grant as an operation of the AWS API (JSON 1.1 protocol)."""
+"""`GetClientToken`: the client-credentials grant as an operation of the AWS API."""
 
 from __future__ import annotations
 
-import json
-import uuid
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
-from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._checks import CLIENT_ID, CLIENT_SECRET, SCOPE, check_strings
-from cognito_guard.local._clients import MOST_SCOPES
-from cognito_guard.local._grants import DisputedAnswers, GrantRefusedError, authenticated_client, granted_scopes
-from cognito_guard.local._pool import LocalPool
+from cognito_guard._grammar import CLIENT_ID, CLIENT_SECRET, SCOPE
+from cognito_guard.local._call import Call
+from cognito_guard.local._client_settings import MOST_SCOPES
+from cognito_guard.local._grants import GrantRefusedError, authenticated_client, granted_scopes
+from cognito_guard.local._members import OperationError
 from cognito_guard.local._record import note_client
-
-_TARGET: Final = "AWSCognitoIdentityProviderService.GetClientToken"
-
-
-class _OperationError(Exception):
-    def __init__(self, kind: str, message: str) -> None:
-        self.kind = kind
-        self.message = message
-        super().__init__(kind)
+from cognito_guard.local._root import root_url
+from cognito_guard.local._trigger import TriggerFailedError
 
 
-def client_token_response(
-    request: Request, body: bytes, pools: Sequence[LocalPool], disputed: DisputedAnswers
-) -> Response:
-    """Return the answer to *request*, whose body is *body*. Signatures of AWS are not looked at, as by Cognito."""
+def get_client_token(call: Call) -> dict[str, Any]:
+    """
+    Return a token as `GetClientToken` does. Signatures of AWS are not looked at.
+
+    Raises:
+        OperationError: It is refused.
+
+    """
+    client_id = call.members.text("ClientId", CLIENT_ID)
+    secret = call.members.text("Secret", CLIENT_SECRET)
+    requested = tuple(dict.fromkeys(call.members.texts("Scopes", SCOPE, MOST_SCOPES)))
+    metadata = call.members.strings("ClientMetadata")
     try:
-        return _answer(200, {"ClientAuthenticationResult": _issue(request, body, pools, disputed)})
-    except _OperationError as error:
-        return _answer(400, {"__type": error.kind, "message": error.message}, {"x-amzn-ErrorType": error.kind})
-
-
-def _issue(request: Request, body: bytes, pools: Sequence[LocalPool], disputed: DisputedAnswers) -> dict[str, Any]:
-    if request.headers.get("x-amz-target") != _TARGET:
-        raise _OperationError("UnknownOperationException", "Only GetClientToken is served here.")
-    client_id, secret, requested = _members(body)
-    if not any(pool.find_client(client_id) for pool in pools):
-        raise _OperationError("ResourceNotFoundException", f"User pool client {client_id} does not exist.")
-    try:
-        pool, client = authenticated_client(pools, [client_id], [secret])
+        pool, client = authenticated_client(call.pools, [client_id], [secret])
     except GrantRefusedError as refused:
-        raise _OperationError("NotAuthorizedException", "Invalid client secret.") from refused
-    note_client(request, client.client_id)
-    if not client.allow_client_token_auth:
-        raise _OperationError("InvalidParameterException", "ALLOW_CLIENT_TOKEN_AUTH flow not enabled for this client")
-    try:
-        granted = granted_scopes(pool, client, requested, disputed)
-    except GrantRefusedError as refused:
-        raise _OperationError(
-            "InvalidParameterException", f"Invalid scope requested: {' '.join(requested)}"
+        if any(pool.find_client(client_id) for pool in call.pools):
+            raise OperationError("NotAuthorizedException", "Invalid client secret.", refused.reason) from refused
+        raise OperationError(
+            "ResourceNotFoundException", f"User pool client {client_id} does not exist.", refused.reason
         ) from refused
+    note_client(call.request, client.client_id)
+    if not client.allow_client_token_auth:
+        raise OperationError("InvalidParameterException", "ALLOW_CLIENT_TOKEN_AUTH flow not enabled for this client")
+    try:
+        scopes = granted_scopes(pool, client, requested, call.disputed)
+        token = pool.issue(client, scopes, base_url=root_url(call.request), metadata=metadata)
+    except GrantRefusedError as refused:
+        message = f"Invalid scope requested: {' '.join(requested)}"
+        raise OperationError("InvalidParameterException", message, refused.reason) from refused
+    except TriggerFailedError as failed:
+        message = "PreTokenGeneration failed with error."
+        raise OperationError("UserLambdaValidationException", message, str(failed)) from failed
     return {
-        "AccessToken": pool.mint(*granted, client_id=client.client_id),
-        "ExpiresIn": client.access_token_validity,
-        "TokenType": "Bearer",
+        "ClientAuthenticationResult": {
+            "AccessToken": token,
+            "ExpiresIn": client.access_token_validity,
+            "TokenType": "Bearer",
+        }
     }
-
-
-def _members(body: bytes) -> tuple[str, str, tuple[str, ...]]:
-    try:
-        members = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _OperationError("SerializationException", "The body is not JSON.") from error
-    if not isinstance(members, dict):
-        raise _OperationError("SerializationException", "The body is not a JSON object.")
-    try:
-        client_id = CLIENT_ID.check(members.get("ClientId", ""))
-        secret = CLIENT_SECRET.check(members.get("Secret", ""))
-        scopes = check_strings("Scopes", members.get("Scopes", []), most=MOST_SCOPES)
-        return client_id, secret, tuple(SCOPE.check(scope) for scope in scopes)
-    except ConfigurationError as error:
-        raise _OperationError("InvalidParameterException", str(error)) from error
-
-
-def _answer(status: int, content: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    always = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-RequestId": str(uuid.uuid4())}
-    return JSONResponse(content, status, always | (headers or {}))

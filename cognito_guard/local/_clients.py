@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import hmac
-import secrets as randomness
-import string
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from typing import Final
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
+from cognito_guard._grammar import CLIENT_SECRET
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._checks import CLIENT_ID, CLIENT_NAME, CLIENT_SECRET, SCOPE, check_strings
-
-CLIENT_CREDENTIALS: Final = "client_credentials"
-MOST_SCOPES: Final = 50  # of one client, and of one request
-SYSTEM_SCOPES: Final = ("openid", "email", "phone", "profile", "aws.cognito.signin.user.admin")
-
-_FLOWS: Final = (CLIENT_CREDENTIALS, "code", "implicit")
-_MOST_SECRETS: Final = 2
-_SHORTEST_VALIDITY: Final = 5 * 60
-_LONGEST_VALIDITY: Final = 24 * 60 * 60
-_ALPHABET: Final = string.ascii_lowercase + string.digits
+from cognito_guard.local._client_settings import MOST_SECRETS, ClientSettings
+from cognito_guard.local._refused import SettingRefusedError
+from cognito_guard.local._sticky import SECRET_LENGTH, random_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +22,11 @@ class ClientSecret:
     id: str
     value: str = field(repr=False)
 
+    @property
+    def created_at(self) -> int:
+        """When it was made, in seconds since the epoch."""
+        return int(self.id.rpartition("--")[2])
+
 
 class LocalClient:
     """
@@ -38,47 +35,50 @@ class LocalClient:
     Attributes:
         client_id: What the client calls itself.
         name: What people call it.
-        scopes: What it may ask for.
-        allowed_flows: The OAuth flows it may use.
-        access_token_validity: For how many seconds its access tokens are good.
-        allow_client_token_auth: Whether it may call `GetClientToken`.
+        created_at: When it was made, in seconds since the epoch.
 
     """
 
-    def __init__(
-        self,
-        *,
-        client_id: str | None,
-        name: str,
-        scopes: Collection[str],
-        secrets: Collection[str] | None,
-        access_token_validity: int,
-        allowed_flows: Collection[str],
-        allow_client_token_auth: bool,
-        clock: Callable[[], float],
-    ) -> None:
-        self.client_id: Final = _random_word(26) if client_id is None else CLIENT_ID.check(client_id)
-        self.name: Final = CLIENT_NAME.check(name)
-        self.scopes: Final = check_strings("scopes", scopes, most=MOST_SCOPES)
-        self.access_token_validity: Final = access_token_validity
-        self.allowed_flows: Final = check_strings("allowed_flows", allowed_flows)
-        self.allow_client_token_auth: Final = allow_client_token_auth
+    def __init__(self, settings: ClientSettings, *, client_id: str, name: str, clock: Callable[[], float]) -> None:
+        self.client_id: Final = client_id
+        self.name: Final = name
+        self.created_at: Final = clock()
+        self._settings: Final = replace(settings, client_id=client_id, name=name)
         self._clock: Final = clock
+        self._lock: Final = threading.Lock()
         self._secrets: tuple[ClientSecret, ...] = ()
-        if secrets is None:
-            self.add_secret()
-        else:
-            for value in check_strings("secrets", secrets):
-                self.add_secret(value)
-        self._check_flows()
-        self._check_scopes()
-        if not isinstance(access_token_validity, int) or not (
-            _SHORTEST_VALIDITY <= access_token_validity <= _LONGEST_VALIDITY
-        ):
-            raise ConfigurationError(
-                f"access_token_validity must be {_SHORTEST_VALIDITY} to {_LONGEST_VALIDITY} seconds "
-                f"(5 minutes to 1 day), got {access_token_validity!r}"
-            )
+        for value in settings.secrets or ():
+            self.add_secret(value)
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What it may ask for."""
+        return tuple(self._settings.scopes)
+
+    @property
+    def allowed_flows(self) -> tuple[str, ...]:
+        """The OAuth flows that it may use."""
+        return tuple(self._settings.allowed_flows)
+
+    @property
+    def access_token_validity(self) -> int:
+        """For how many seconds its access tokens are good."""
+        return self._settings.access_token_validity
+
+    @property
+    def allow_client_token_auth(self) -> bool:
+        """Whether it may call `GetClientToken`."""
+        return self._settings.allow_client_token_auth
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """The claims that its machine tokens have besides Cognito's."""
+        return self._settings.claims
+
+    @property
+    def settings(self) -> ClientSettings:
+        """All its settings, with the secrets that are active now."""
+        return replace(self._settings, secrets=tuple(secret.value for secret in self._secrets))
 
     @property
     def secrets(self) -> tuple[ClientSecret, ...]:
@@ -106,17 +106,21 @@ class LocalClient:
             value: 24 to 64 letters, digits, `_` or `+`; random by default.
 
         Raises:
-            ConfigurationError: The client has two secrets already, or Cognito would not take the value.
+            ConfigurationError: The client has two secrets already, or Cognito would not accept the value.
 
         """
-        if len(self._secrets) == _MOST_SECRETS:
-            raise ConfigurationError(f"a client has at most {_MOST_SECRETS} active secrets; delete one first")
-        epoch = int(self._clock())
-        taken = {secret.id for secret in self._secrets}
-        while (secret_id := f"{self.client_id}--{epoch}") in taken:
-            epoch += 1
-        secret = ClientSecret(secret_id, _random_word(52) if value is None else CLIENT_SECRET.check(value))
-        self._secrets = (*self._secrets, secret)
+        value = random_word(SECRET_LENGTH) if value is None else CLIENT_SECRET.check(value)
+        with self._lock:
+            if len(self._secrets) == MOST_SECRETS:
+                raise SettingRefusedError(
+                    f"a client has at most {MOST_SECRETS} active secrets; delete one first", "LimitExceededException"
+                )
+            epoch = int(self._clock())
+            taken = {secret.id for secret in self._secrets}
+            while (secret_id := f"{self.client_id}--{epoch}") in taken:
+                epoch += 1
+            secret = ClientSecret(secret_id, value)
+            self._secrets = (*self._secrets, secret)
         return secret
 
     def delete_secret(self, secret_id: str) -> None:
@@ -127,12 +131,17 @@ class LocalClient:
             ConfigurationError: The client has no such secret, or no other.
 
         """
-        rest = tuple(secret for secret in self._secrets if secret.id != secret_id)
-        if rest == self._secrets:
-            raise ConfigurationError(f"the client {self.name!r} has no secret with the id {secret_id!r}")
-        if not rest:
-            raise ConfigurationError(f"the last secret of the client {self.name!r} can not be deleted; add one first")
-        self._secrets = rest
+        with self._lock:
+            rest = tuple(secret for secret in self._secrets if secret.id != secret_id)
+            if rest == self._secrets:
+                raise SettingRefusedError(
+                    f"the client {self.name!r} has no secret with the id {secret_id!r}", "ResourceNotFoundException"
+                )
+            if not rest:
+                raise SettingRefusedError(
+                    f"the last secret of the client {self.name!r} cannot be deleted; add one first"
+                )
+            self._secrets = rest
 
     def accepts(self, secret: str | None) -> bool:
         """Return whether *secret* is an active one of this client; None is right for a client that has none."""
@@ -140,35 +149,5 @@ class LocalClient:
             return not self._secrets
         return any(hmac.compare_digest(secret.encode(), known.value.encode()) for known in self._secrets)
 
-    def _check_flows(self) -> None:
-        for flow in self.allowed_flows:
-            if flow not in _FLOWS:
-                raise ConfigurationError(f"allowed_flows must be of {', '.join(_FLOWS)}, got {flow!r}")
-        if CLIENT_CREDENTIALS not in self.allowed_flows:
-            return
-        if len(self.allowed_flows) > 1:
-            raise ConfigurationError(
-                "client_credentials flow can not be selected along with code flow or implicit flow."
-            )
-        if not self._secrets:
-            raise ConfigurationError(
-                "client_credentials flow can not be selected if client does not have a client secret."
-            )
-
-    def _check_scopes(self) -> None:
-        if self.allowed_flows and not self.scopes:
-            raise ConfigurationError(
-                "AllowedOAuthFlows and AllowedOAuthScopes are required if user pool client is allowed to use OAuth "
-                "flows."
-            )
-        for scope in self.scopes:
-            SCOPE.check(scope)
-            if scope in SYSTEM_SCOPES and CLIENT_CREDENTIALS in self.allowed_flows:
-                raise ConfigurationError(f"{scope} is not supported with client_credentials flow")
-
     def __repr__(self) -> str:
         return f"LocalClient({self.client_id!r}, name={self.name!r})"
-
-
-def _random_word(length: int) -> str:
-    return "".join(randomness.choice(_ALPHABET) for _ in range(length))

@@ -1,23 +1,26 @@
-"""`cognito-guard local`: a user pool at a port of this machine, until Ctrl-C."""
+"""`cognito-guard local`: a user pool at a port of this machine, alone or beside your API."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
-from collections.abc import Iterable
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cognito_guard._pool import is_loopback
+from cognito_guard._urls import is_loopback
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._pool import LocalPool
+from cognito_guard.local._announcement import NOT_FOR_PRODUCTION, announcement
+from cognito_guard.local._beside import run_beside
+from cognito_guard.local._environment import environment_with, variables_of, write_env_file
+from cognito_guard.local._pool import DEFAULT_POOL_ID, SELF
 from cognito_guard.local._server import LocalCognito
-from cognito_guard.local._serving import LOOPBACK, listen, serve, url_of
+from cognito_guard.local._serving import LOOPBACK, listen, served, url_of
 from cognito_guard.local._setup import Setup, default_setup, read_setup, setup_of_flags
+from cognito_guard.local._signals import ending_signals
 from cognito_guard.local._state import load_state, merged, save_state
-
-_NOT_FOR_PRODUCTION = "NOT FOR PRODUCTION: this hands out valid tokens to whoever can reach it."
 
 
 def add_parser(subparsers: Any) -> None:
@@ -29,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
         "For development only, never for production.",
     )
     parser.add_argument("--host", default=LOOPBACK, help="the address to listen on (%(default)s: this machine alone)")
-    parser.add_argument("--port", type=_port, default=9229, help="the port to listen on (%(default)s; 0: any free one)")
+    parser.add_argument("--port", type=port, default=9229, help="the port to listen on (%(default)s; 0: any free one)")
     parser.add_argument("--pool", metavar="ID", help="the id of the user pool, such as eu-central-1_AbCdEf123")
     parser.add_argument(
         "--client",
@@ -38,93 +41,103 @@ def add_parser(subparsers: Any) -> None:
         default=[],
         help="an app client and what it may ask for, such as reader=orders/order.read; may be given several times",
     )
-    parser.add_argument("--config", metavar="FILE", type=Path, help="a TOML file with pools, in place of these two")
+    parser.add_argument(
+        "--issuer-here",
+        action="store_true",
+        help="make the issuer of tokens this server's own URL, so that OpenID Connect libraries can discover it",
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, help="a TOML file with pools, instead of these three")
     parser.add_argument(
         "--state", metavar="FILE", type=Path, help="keep client ids, secrets and keys here across restarts (mode 0600)"
     )
+    parser.add_argument(
+        "--env-file",
+        metavar="FILE",
+        type=Path,
+        help="write the variables for your API into this file, such as .env; its other lines stay",
+    )
     parser.add_argument("--no-console", action="store_true", help="do without the console page")
+    parser.add_argument(
+        "command",
+        nargs="*",
+        metavar="-- COMMAND",
+        help="run your API beside it, with the variables set, such as -- uvicorn main:app; both end together",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """
-    Serve until Ctrl-C or SIGTERM, and return 0.
+    Serve until Ctrl-C or SIGTERM and return 0; or until the command after `--` ends, and return its exit code.
 
     Raises:
-        ConfigurationError: Something of it can not be done; the message says what.
+        ConfigurationError: Something of it cannot be done; the message says what.
 
     """
     setup = _setup(args)
     if args.state is not None:
         setup = merged(setup, load_state(args.state))
     pools = [pool.make() for pool in setup.pools]
+    saving = threading.Lock()
 
     def save() -> None:
-        if args.state is not None:
-            save_state(args.state, pools)
+        with saving:  # What is written last is what was read last.
+            if args.state is not None:
+                save_state(args.state, pools)
 
     cognito = LocalCognito(*pools, disputed=setup.disputed, console=not args.no_console, on_change=save)
     with listen(args.host, args.port) as listener:
         save()
-        if not is_loopback(args.host):
-            sys.stderr.write(
-                f"WARNING: listening on {args.host}. Whoever can reach it, from other machines as well, can sign in "
-                f"as anybody.\nWARNING: {_NOT_FOR_PRODUCTION}\n"
-            )
+        url = _reachable(url_of(listener))
+        variables = [variables_of(pool, url) for pool in cognito.pools]
+        if args.env_file is not None:
+            write_env_file(args.env_file, variables[0])
+        _warn(args.host)
         logging.basicConfig(format="%(message)s")
         logging.getLogger("uvicorn.access").setLevel(logging.INFO)
-        url = _reachable(url_of(listener))
-        serve(cognito, listener, _announcement(url, pools, console=not args.no_console))
+        with ending_signals() as signals, served(cognito, listener):
+            cognito.served_at(url)
+            console = f"{url}/" if not args.no_console else None
+            sys.stdout.write(announcement(url, cognito.pools, variables, console=console, command=args.command))
+            sys.stdout.flush()
+            if args.command:
+                return run_beside(args.command, environment_with(variables[0]), signals)
+            signals.wait()
     return 0
+
+
+def _warn(host: str) -> None:
+    if not is_loopback(host):
+        sys.stderr.write(
+            f"WARNING: listening on {host}. Everyone who can reach it, from other machines as well, can sign in as "
+            f"anyone.\nWARNING: {NOT_FOR_PRODUCTION}\n"
+        )
 
 
 def _setup(args: argparse.Namespace) -> Setup:
     if args.config is not None:
-        if args.pool is not None or args.client:
-            raise ConfigurationError("--config says what pools and clients there are; leave out --pool and --client")
+        if args.pool is not None or args.client or args.issuer_here:
+            raise ConfigurationError(
+                "--config says what pools and clients there are; leave out --pool, --client and --issuer-here"
+            )
         return read_setup(args.config)
-    if args.client:
-        return setup_of_flags(args.pool, args.client)
-    # What was saved is enough to start from, unless a pool is asked for.
-    if args.pool is None and args.state is not None and args.state.exists():
+    # What was saved is enough to start from, unless something is asked for.
+    if args.state is not None and args.state.exists() and not (args.pool or args.client or args.issuer_here):
         return Setup()
-    return default_setup(args.pool)
-
-
-def _announcement(url: str, pools: Iterable[LocalPool], *, console: bool) -> str:
-    lines = [f"*** {_NOT_FOR_PRODUCTION} ***", "", f"Local Cognito at {url}"]
-    if console:
-        lines.append(f"Console page: {url}/")
-    for pool in pools:
-        lines += ["", f"User pool {pool.pool_id}. For your API:", ""]
-        lines += [f"export {name}={value}" for name, value in _variables(url, pool).items()]
-        for client in pool.clients:
-            if client.secrets:
-                lines += ["", f"A token for the client {client.name} ({' '.join(client.scopes)}):", ""]
-                lines.append(
-                    f"curl -sS -u '{client.client_id}:{client.secret}' -d grant_type=client_credentials "
-                    f"{url}/oauth2/token"
-                )
-    return "\n".join([*lines, "", "Press Ctrl-C to stop.", ""])
-
-
-def _variables(url: str, pool: LocalPool) -> dict[str, str]:
-    """Return what `UserPool.from_env` reads."""
-    variables = {
-        "COGNITO_USER_POOL_ID": pool.pool_id,
-        "COGNITO_CLIENT_IDS": ",".join(client.client_id for client in pool.clients),
-        "COGNITO_JWKS_URL": f"{url}/{pool.pool_id}/.well-known/jwks.json",
-        "COGNITO_TOKEN_URL": f"{url}/oauth2/token",
-    }
-    return variables | ({"COGNITO_ISSUER": pool.issuer} if pool.has_own_issuer else {})
+    pool_id = DEFAULT_POOL_ID if args.pool is None else args.pool
+    setup = setup_of_flags(pool_id, args.client) if args.client else default_setup(pool_id)
+    if args.issuer_here:
+        setup = replace(setup, pools=tuple(replace(pool, issuer=SELF) for pool in setup.pools))
+    return setup
 
 
 def _reachable(url: str) -> str:
-    # An address that stands for all of the machine's is none to call.
+    # 0.0.0.0 and :: stand for all addresses of the machine; nobody can call them.
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
-def _port(text: str) -> int:
+def port(text: str) -> int:
+    """Return the port number that *text* is; argparse words the error."""
     number = int(text)
     if not 0 <= number <= 65535:  # noqa: PLR2004 - 16 bits
         raise ValueError

@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
+from cognito_guard.local._client_settings import CLIENT_CREDENTIALS
 from cognito_guard.local._clients import LocalClient
+from cognito_guard.local._disputed import DisputedAnswers
 from cognito_guard.local._pool import LocalPool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DisputedAnswers:
-    """
-    How the token endpoint answers where the documentation contradicts itself or what was observed.
-
-    The defaults are the likeliest. Code that calls the endpoint should live with all of them.
-
-    Attributes:
-        invalid_client_status: The status of `invalid_client`.
-        flow_not_enabled: The error if the client may not use the client-credentials flow.
-        unassigned_scope: The error if a scope exists, but is not one of the client's; or `drop` to go on without it.
-        unknown_scope: What happens to a scope that does not exist beside one that does. Alone it is `invalid_scope`.
-
-    """
-
-    invalid_client_status: Literal[400, 401] = 400
-    flow_not_enabled: Literal["invalid_grant", "unauthorized_client"] = "invalid_grant"
-    unassigned_scope: Literal["invalid_grant", "invalid_scope", "drop"] = "invalid_grant"
-    unknown_scope: Literal["drop", "invalid_scope"] = "drop"
+from cognito_guard.local._record import shown
 
 
 class GrantRefusedError(Exception):
@@ -37,14 +17,21 @@ class GrantRefusedError(Exception):
 
     Attributes:
         error: The code of RFC 6749 section 5.2.
-        description: What Cognito says beside it, if anything.
+        reason: Why, in a sentence for people. It names no secret. The caller is not told.
+        description: What Cognito says beside the code, if anything.
 
     """
 
-    def __init__(self, error: str, description: str | None = None) -> None:
+    def __init__(self, error: str, reason: str, description: str | None = None) -> None:
         self.error = error
+        self.reason = reason
         self.description = description
-        super().__init__(error)
+        super().__init__(reason)
+
+
+def invalid_client(reason: str) -> GrantRefusedError:
+    """Return the refusal of a client that did not prove who it is."""
+    return GrantRefusedError("invalid_client", reason, "invalid_client_secret")
 
 
 def authenticated_client(
@@ -52,6 +39,11 @@ def authenticated_client(
 ) -> tuple[LocalPool, LocalClient]:
     """
     Return the client that one of *client_ids* names and one of *secrets* proves, and its pool.
+
+    Args:
+        pools: Where the client may be registered.
+        client_ids: One or more readings of the id that was sent.
+        secrets: One or more readings of the secret that was sent; None if there was none.
 
     Raises:
         GrantRefusedError: There is no such client, or the secret is not one of its active ones.
@@ -62,7 +54,7 @@ def authenticated_client(
             client = pool.find_client(client_id)
             if client and any(client.accepts(secret) for secret in secrets):
                 return pool, client
-    raise GrantRefusedError("invalid_client", "invalid_client_secret")
+    raise invalid_client(_why_not(pools, tuple(client_ids), tuple(secrets)))
 
 
 def granted_scopes(
@@ -72,16 +64,104 @@ def granted_scopes(
     Return what *client* gets of the *requested* scopes; all it may have if it requests none.
 
     Raises:
-        GrantRefusedError: A scope is not to be had, or nothing is left.
+        GrantRefusedError: A scope is not granted, or nothing is left.
 
     """
     allowed = pool.scopes_of(client)
-    defined = [scope for scope in requested if scope in pool.scopes]
-    granted = tuple(scope for scope in defined if scope in allowed) if requested else allowed
-    if len(defined) < len(requested) and disputed.unknown_scope == "invalid_scope":
-        raise GrantRefusedError("invalid_scope")
-    if len(granted) < len(defined) and disputed.unassigned_scope != "drop":
-        raise GrantRefusedError(disputed.unassigned_scope)
+    unknown = [scope for scope in requested if scope not in pool.scopes]
+    unassigned = [scope for scope in requested if scope in pool.scopes and scope not in allowed]
+    granted = tuple(scope for scope in requested if scope in allowed and scope in pool.scopes) if requested else allowed
+    if unknown and disputed.unknown_scope == "invalid_scope":
+        raise GrantRefusedError("invalid_scope", _unknown(pool, unknown))
+    if unassigned and disputed.unassigned_scope != "drop":
+        raise GrantRefusedError(disputed.unassigned_scope, _unassigned(client, unassigned, allowed))
     if not granted:
-        raise GrantRefusedError("invalid_scope")
+        raise GrantRefusedError("invalid_scope", _nothing_left(pool, client, unknown, unassigned, allowed))
     return granted
+
+
+def check_flow(client: LocalClient, disputed: DisputedAnswers) -> None:
+    """
+    Raise an error if *client* may not use the client-credentials flow.
+
+    Raises:
+        GrantRefusedError: It may not.
+
+    """
+    if CLIENT_CREDENTIALS in client.allowed_flows:
+        return
+    reason = (
+        f"The client {client.name} may not use the client_credentials flow; its flows are "
+        f"{_listed(client.allowed_flows)}."
+    )
+    if CLIENT_CREDENTIALS in client.settings.members.get("AllowedOAuthFlows", ()):
+        reason = (
+            f"The client {client.name} has AllowedOAuthFlows, but AllowedOAuthFlowsUserPoolClient is false, so none of "
+            "them may be used. Set it to true."
+        )
+    raise GrantRefusedError(disputed.flow_not_enabled, reason)
+
+
+# Reasons
+
+
+def _why_not(pools: Sequence[LocalPool], client_ids: tuple[str, ...], secrets: tuple[str | None, ...]) -> str:
+    clients = [client for pool in pools for client in pool.clients]
+    client = next((client for client in clients if client.client_id in client_ids), None)
+    if client is None:
+        return _unknown_client(clients, client_ids)
+    if not client.secrets:
+        return f"The client {client.name} is public: it has no secret, but the request has one."
+    sent = [secret for secret in secrets if secret is not None]
+    if not sent:
+        return f"The request has no secret. The client {client.name} has one."
+    if any(client.accepts(secret.strip()) for secret in sent):
+        return f"The secret of the client {client.name} has a blank or a line end around it."
+    owner = next((each for each in clients if any(each.accepts(secret) for secret in sent)), None)
+    if owner is not None:
+        return f"The secret is not of the client {client.name}, but of {owner.name} ({owner.client_id})."
+    return f"The secret is not an active one of the client {client.name}."
+
+
+def _unknown_client(clients: Sequence[LocalClient], client_ids: tuple[str, ...]) -> str:
+    swapped = next((client for client in clients if any(client.accepts(sent) for sent in client_ids)), None)
+    if swapped is not None:
+        return f"The client id is a secret of the client {swapped.name}. Are id and secret swapped?"
+    known = _listed([f"{client.client_id} ({client.name})" for client in clients])
+    return f"No client has this id{_id(client_ids[0])}. Known: {known}."
+
+
+def _id(client_id: str) -> str:
+    # An id of Cognito has 26 characters. What is much longer may be a secret in the wrong place.
+    return f": {shown(client_id)}" if len(client_id) <= 32 else f", which has {len(client_id)} characters"  # noqa: PLR2004
+
+
+def _unknown(pool: LocalPool, scopes: Collection[str]) -> str:
+    return f"No resource server of {pool.pool_id} defines {_listed(scopes)}. Defined: {_listed(pool.scopes)}."
+
+
+def _unassigned(client: LocalClient, scopes: Collection[str], allowed: Collection[str]) -> str:
+    return f"The client {client.name} may not ask for {_listed(scopes)}. It may ask for {_listed(allowed)}."
+
+
+def _nothing_left(
+    pool: LocalPool,
+    client: LocalClient,
+    unknown: Collection[str],
+    unassigned: Collection[str],
+    allowed: Collection[str],
+) -> str:
+    if unknown:
+        return _unknown(pool, unknown)
+    if unassigned:
+        return _unassigned(client, unassigned, allowed)
+    return (
+        f"Every scope of the client {client.name} is of a resource server that was deleted: {_listed(client.scopes)}."
+    )
+
+
+def _listed(values: Collection[str]) -> str:
+    most = 10
+    names = [shown(value) for value in values]
+    rest = [f"{len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *rest]) or "none"

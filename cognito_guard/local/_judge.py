@@ -1,14 +1,15 @@
-"""A token, judged as a guard judges it, but not only up to the first thing that is wrong with it."""
+"""A token, judged as a guard judges it, but beyond the first failed check."""
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from cognito_guard.errors import ConfigurationError, RefusalError
+from cognito_guard.local._evidence import evidence
 from cognito_guard.local._pool import LocalPool
+from cognito_guard.local._unverified import claims_of
 
 _CHECKS: Final = {
     "shape": ("malformed", "oversized"),
@@ -22,18 +23,21 @@ _CHECKS: Final = {
     "signature": ("signature",),
 }
 _NAMES: Final = tuple(_CHECKS)
+_FAR_FUTURE: Final = 1e15  # seconds since the epoch that no clock will show
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """
-    One of the things that are looked at, in the order in which a guard does.
+    One of the checks of a guard.
 
     Attributes:
-        name: What is looked at.
-        outcome: Whether it is in order; `open` if a guard could not get as far as that.
-        reason: Of the refusal, where it failed.
-        description: What the caller of an API is told then.
+        name: What is checked.
+        outcome: The result; `open` if the check was not reached.
+        reason: The `reason` of the refusal, if the check failed.
+        description: What an API tells its caller then.
+        found: What the token says, not verified; None where nothing more can be said.
+        expected: What a guard accepts instead; None like *found*.
 
     """
 
@@ -41,31 +45,33 @@ class Check:
     outcome: Literal["passed", "failed", "open"]
     reason: str | None = None
     description: str | None = None
+    found: str | None = None
+    expected: str | None = None
 
 
 async def judge(pool: LocalPool, token: str) -> list[Check]:
     """
-    Return what a guard of *pool*, and of all its present clients, finds when it looks at *token*.
+    Return what a guard of *pool*, with all its present clients, finds when it checks *token*.
 
-    A guard stops at the first thing that is wrong. Where the next one would accept this one thing (another client,
-    another issuer, other clocks), it is asked next.
+    A guard stops at the first failed check. Here the checks go on where a failed one can be passed by a guard with
+    other settings: another client, another issuer, other clocks.
     """
-    claims = _claims(token)
-    failed: dict[str, RefusalError] = {}
+    claims = claims_of(token) or {}
+    failed: dict[str, Check] = {}
     client_ids: set[str] | None = {client.client_id for client in pool.clients}
     issuer, leeway, name, now = None, 0.0, _NAMES[0], pool.clock()
     while True:
         try:
             refusal = await _refusal(pool, token, client_ids=client_ids, issuer=issuer, leeway=leeway, now=now)
         except ConfigurationError:
-            # What the token has for an issuer is none that a guard could be set up for.
+            # No guard can be set up for the issuer that the token names.
             return _checks(failed, name)
         if refusal is None:
             return _checks(failed, _NAMES[-1])
         name = _name(refusal)
         if name in failed:
             return _checks(failed, name)
-        failed[name] = refusal
+        failed[name] = _failed(name, refusal, token, pool, now)
         match refusal.reason:
             case "claim_client_id" if isinstance(claims.get("client_id"), str):
                 client_ids = None
@@ -73,7 +79,7 @@ async def judge(pool: LocalPool, token: str) -> list[Check]:
                 issuer = claims["iss"]
             case "expired":
                 leeway = now - claims["exp"] + 1
-            case "claim_nbf" if isinstance(claims["nbf"], int | float):
+            case "claim_nbf" if _is_time(claims["nbf"]):
                 leeway = max(leeway, claims["nbf"] - now + 1)
             case _:
                 return _checks(failed, name)
@@ -88,18 +94,18 @@ async def _refusal(
     leeway: float,
     now: float,
 ) -> RefusalError | None:
-    # The front door of this package, opened when it is needed: to mint tokens takes none of it.
+    # Imported here, because minting tokens needs no guard.
     from cognito_guard import ANY_CLIENT, CognitoGuard  # noqa: PLC0415
 
-    options: dict[str, Any] = {"client_ids": ANY_CLIENT if client_ids is None else client_ids or {"-"}}
-    if issuer is not None:
-        options["issuers"] = [issuer]
+    options: dict[str, Any] = {"client_ids": ANY_CLIENT if client_ids is None else client_ids or {"_"}}
+    if issuer is not None or pool.has_own_issuer:
+        options["issuers"] = [issuer or pool.issuer]
 
     def published(url: str, timeout: float) -> bytes:  # noqa: ARG001 - called by these names
         return json.dumps(pool.jwks()).encode()
 
     guard = CognitoGuard(
-        # The URL is not used. Without one a key set would be taken along, and could not be empty.
+        # Pass a dummy URL: without one, user_pool() embeds the key set, which may be empty.
         pool.user_pool("http://localhost", **options),
         leeway=leeway,
         clock=lambda: now,
@@ -116,19 +122,20 @@ def _name(refusal: RefusalError) -> str:
     return next((name for name, reasons in _CHECKS.items() if refusal.reason in reasons), "other claims")
 
 
-def _checks(failed: dict[str, RefusalError], last: str) -> list[Check]:
+def _failed(name: str, refusal: RefusalError, token: str, pool: LocalPool, now: float) -> Check:
+    shown = evidence(refusal.reason, token, pool, now)
+    found, expected = (None, None) if shown is None else (shown.found, shown.expected)
+    return Check(name, "failed", refusal.reason, refusal.description, found, expected)
+
+
+def _is_time(value: object) -> bool:
+    # Integers of any size are JSON, but not all of them can be subtracted from a float.
+    return type(value) in {int, float} and abs(value) < _FAR_FUTURE  # type: ignore[arg-type]
+
+
+def _checks(failed: dict[str, Check], last: str) -> list[Check]:
     """Return all checks. Those after *last* are open."""
     return [
-        Check(name, "failed", failed[name].reason, failed[name].description)
-        if name in failed
-        else Check(name, "passed" if number <= _NAMES.index(last) else "open")
+        failed.get(name) or Check(name, "passed" if number <= _NAMES.index(last) else "open")
         for number, name in enumerate(_NAMES)
     ]
-
-
-def _claims(token: str) -> dict[str, Any]:
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-    except (ValueError, IndexError, RecursionError):
-        return {}
-    return claims if isinstance(claims, dict) else {}

@@ -8,13 +8,22 @@ from typing import Any, Final
 
 from cognito_guard._pool import ANY_CLIENT, UserPool
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._checks import check_strings
-from cognito_guard.local._clients import CLIENT_CREDENTIALS, SYSTEM_SCOPES, LocalClient
+from cognito_guard.local._client_settings import CLIENT_CREDENTIALS, ClientSettings
+from cognito_guard.local._clients import LocalClient
+from cognito_guard.local._key_ring import KeyRing
 from cognito_guard.local._keys import PoolKeys, SigningKey
-from cognito_guard.local._scopes import ResourceServer, scope_claim
-from cognito_guard.local._tokens import Occasion, changed, encode, identity_claims, machine_claims, user_claims
+from cognito_guard.local._mint import Mint
+from cognito_guard.local._registry import Registry
+from cognito_guard.local._scopes import ResourceServer
+from cognito_guard.local._trigger import Handler
 
-_DEFAULT_LIFETIME: Final = 60 * 60  # Cognito's default validity
+DEFAULT_POOL_ID: Final = "eu-central-1_LocalPool0"
+SELF: Final = "self"
+
+
+def _now() -> float:
+    # Looked up at each call: libraries that freeze time replace time.time.
+    return time.time()
 
 
 class LocalPool:
@@ -26,10 +35,22 @@ class LocalPool:
 
     Args:
         pool_id: Such as `eu-central-1_AbCdEf123`.
-        issuer: `iss` of the tokens; by default what Cognito would write for this id (the ORIGINAL form).
+        issuer: `iss` of the tokens; by default what Cognito would write for this id (the ORIGINAL form). `"self"` is
+            the URL under which a `LocalCognito` serves the pool, `<where it is called>/<pool id>`, so that OpenID
+            Connect libraries can discover it: they want an issuer that is the URL they asked.
         keys: The key pairs to sign with; new ones by default.
         published: The key pairs whose public halves are published; by default those to sign with.
         clock: Returns the time in seconds since the epoch.
+        pre_token_generation: The handler of your pre-token-generation trigger, version 3, called as Lambda calls it:
+            `handler(event, context)`. The event of `TokenGeneration_ClientCredentials` tells client, scopes and
+            metadata of the request. It is called for each machine token of a client of the pool, minted ones included,
+            on the thread that asks for the token. It is not called for users.
+
+    Attributes:
+        pool_id: As given.
+        clock: As given.
+        created_at: When it was made, in seconds since the epoch.
+        pre_token_generation: As given.
 
     Raises:
         ConfigurationError: The id is not one of a user pool, or the issuer not a URL.
@@ -38,69 +59,119 @@ class LocalPool:
 
     def __init__(
         self,
-        pool_id: str = "eu-central-1_LocalPool0",
+        pool_id: str = DEFAULT_POOL_ID,
         *,
         issuer: str | None = None,
         keys: PoolKeys | None = None,
         published: Iterable[SigningKey] | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = _now,
+        pre_token_generation: Handler | None = None,
     ) -> None:
         derived = UserPool(pool_id, client_ids=ANY_CLIENT)
         self.pool_id: Final = pool_id
-        self.issuer: Final = (
-            derived.issuer
-            if issuer is None
-            # Nothing is ever fetched from it, so it need not be where keys may be fetched from.
-            else UserPool(pool_id, client_ids=ANY_CLIENT, issuers=[issuer], jwks_url=derived.jwks_urls[0]).issuer
-        )
-        self._issuers: Final = None if self.issuer in derived.issuers else [self.issuer]
         self.clock: Final = clock
-        self._clients: Final[dict[str, LocalClient]] = {}
-        self._resource_servers: Final[dict[str, ResourceServer]] = {}
-        self._keys = PoolKeys() if keys is None else keys
-        self._published = _by_kid(self._keys) if published is None else {key.kid: key for key in published}
+        self.pre_token_generation: Final = pre_token_generation
+        self._derived_issuers: Final = derived.issuers
+        self._issuer: Final = _checked_issuer(pool_id, issuer, derived)
+        self.created_at: Final = clock()
+        self._base_url: str | None = None
+        self._registry: Final = Registry(pool_id, clock)
+        self._ring: Final = KeyRing(pool_id, keys, published)
+        self._mint: Final = Mint(pool_id, self._registry, self._ring, clock, pre_token_generation)
+
+    # The issuer
+
+    @property
+    def issuer(self) -> str:
+        """
+        The value of `iss`.
+
+        Raises:
+            ConfigurationError: It is to be the pool's own URL, and the pool has not been served yet.
+
+        """
+        if self._issuer == SELF and self._base_url is None:
+            raise ConfigurationError(
+                f'issuer="self" is the URL at which the user pool {self.pool_id} is served, and it is not served yet; '
+                "serve it first (`with serving(LocalCognito(pool)) as url:`), or name the URL as the issuer"
+            )
+        return self.issuer_at(self._base_url or "")
+
+    def issuer_at(self, base_url: str) -> str:
+        """Return the value of `iss` in tokens that are asked for at *base_url*, such as `http://127.0.0.1:9229`."""
+        if self._issuer == SELF:
+            return f"{base_url.rstrip('/')}/{self.pool_id}"
+        return self._issuer or self._derived_issuers[0]
 
     @property
     def has_own_issuer(self) -> bool:
         """Whether the issuer is another than those that follow from the id."""
-        return self._issuers is not None
+        return self._issuer is not None and self._issuer not in self._derived_issuers
+
+    @property
+    def issuer_is_updated(self) -> bool:
+        """Whether the issuer is of the UPDATED form (`IssuerConfiguration`)."""
+        return self._issuer is not None and self._issuer == self._derived_issuers[1]
+
+    @property
+    def issuer_is_here(self) -> bool:
+        """Whether the issuer is the URL at which the pool is served."""
+        return self._issuer == SELF
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it is known where the pool is served."""
+        return self._base_url is not None
+
+    def served_at(self, base_url: str) -> None:
+        """Tell the pool where it is served, which is its issuer if that is `"self"`. `LocalCognito` calls this."""
+        self._base_url = base_url
+
+    # What is registered
 
     @property
     def clients(self) -> tuple[LocalClient, ...]:
         """The app clients, in the order they were added."""
-        return tuple(self._clients.values())
+        return self._registry.clients
 
     @property
     def resource_servers(self) -> tuple[ResourceServer, ...]:
         """The resource servers, in the order they were added."""
-        return tuple(self._resource_servers.values())
+        return self._registry.resource_servers
 
     @property
     def scopes(self) -> tuple[str, ...]:
         """Every scope that a resource server of the pool defines, as it stands in tokens."""
-        return tuple(scope for server in self.resource_servers for scope in server.full_names)
+        return self._registry.scopes
 
     def scopes_of(self, client: LocalClient) -> tuple[str, ...]:
         """Return what *client* may ask for: its scopes, without those whose resource server has been deleted."""
-        return tuple(scope for scope in client.scopes if scope in SYSTEM_SCOPES or scope in self.scopes)
+        return self._registry.scopes_of(client)
 
     def find_client(self, client_id: str) -> LocalClient | None:
         """Return the app client with that id, or None."""
-        return self._clients.get(client_id)
+        return self._registry.find_client(client_id)
 
-    def add_resource_server(self, identifier: str, scopes: Mapping[str, str]) -> ResourceServer:
+    def find_resource_server(self, identifier: str) -> ResourceServer | None:
+        """Return the resource server with that identifier, or None."""
+        return self._registry.find_resource_server(identifier)
+
+    def add_resource_server(
+        self, identifier: str, scopes: Mapping[str, str], *, name: str | None = None
+    ) -> ResourceServer:
         """
-        Return a new resource server; see `ResourceServer` for what Cognito takes.
+        Return a new resource server; see `ResourceServer` for what Cognito accepts.
+
+        Args:
+            identifier: The API. Often a URL.
+            scopes: The names of its scopes, with a description of each.
+            name: What people call it; by default the identifier.
 
         Raises:
-            ConfigurationError: The pool has one with that identifier, or Cognito would not take the values.
+            ConfigurationError: The pool has one with that identifier, or Cognito would not accept the values.
 
         """
-        server = ResourceServer(identifier, scopes)
-        if identifier in self._resource_servers:
-            raise ConfigurationError(f"{identifier} already exists in user pool {self.pool_id}.")
-        self._resource_servers[identifier] = server
-        return server
+        return self._registry.add_resource_server(ResourceServer(identifier, scopes, name))
 
     def delete_resource_server(self, identifier: str) -> None:
         """
@@ -110,57 +181,65 @@ class LocalPool:
             ConfigurationError: The pool has none with that identifier.
 
         """
-        if self._resource_servers.pop(identifier, None) is None:
-            raise ConfigurationError(f"the user pool {self.pool_id} has no resource server {identifier!r}")
+        self._registry.delete_resource_server(identifier)
 
     def add_client(
         self,
         *,
-        name: str = "client",
+        name: str | None = None,
         scopes: Collection[str],
         client_id: str | None = None,
         secrets: Collection[str] | None = None,
         access_token_validity: int = 60 * 60,
         allowed_flows: Collection[str] = (CLIENT_CREDENTIALS,),
         allow_client_token_auth: bool = True,
+        claims: Mapping[str, Any] | None = None,
     ) -> LocalClient:
         """
         Return a new app client.
 
         Args:
-            name: For people; 1 to 128 characters.
+            name: For people; 1 to 128 characters. Id and secret follow from pool and name, so that they are the same
+                after a restart; a client without a name gets random ones.
             scopes: What the client may ask for: at most 50 scopes that resource servers of the pool define. Without
                 the flow `client_credentials` also Cognito's own, such as `openid`.
-            client_id: 1 to 128 letters, digits, `_` or `+`; 26 random ones by default.
-            secrets: Its one or two secrets of 24 to 64 letters, digits, `_` or `+`; a random one by default, and `()`
-                for a public client.
+            client_id: 1 to 128 letters, digits, `_` or `+`.
+            secrets: Its one or two secrets of 24 to 64 letters, digits, `_` or `+`, or `()` for a public client. By
+                default one that follows from pool and client id.
             access_token_validity: For how many seconds its tokens are good: 5 minutes to 1 day.
             allowed_flows: `client_credentials`, or of `code` and `implicit`. No login page is here to use the latter
                 two with; they are for clients whose users' tokens are minted.
             allow_client_token_auth: Whether the client may call `GetClientToken`.
+            claims: Claims that a pre-token-generation trigger adds to its machine tokens, such as
+                `{"tenant": "acme"}`. `pre_token_generation` may override them.
 
         Raises:
-            ConfigurationError: A client of this id exists, or Cognito would not take the values.
+            ConfigurationError: A client of this id exists, Cognito would not accept the values, or a claim is one that
+                Cognito alone sets.
 
         """
-        client = LocalClient(
-            client_id=client_id,
-            name=name,
-            scopes=scopes,
-            secrets=secrets,
-            access_token_validity=access_token_validity,
-            allowed_flows=allowed_flows,
-            allow_client_token_auth=allow_client_token_auth,
-            clock=self.clock,
+        return self.add(
+            ClientSettings(
+                name=name,
+                scopes=scopes,
+                client_id=client_id,
+                secrets=secrets,
+                access_token_validity=access_token_validity,
+                allowed_flows=allowed_flows,
+                allow_client_token_auth=allow_client_token_auth,
+                claims={} if claims is None else claims,
+            )
         )
-        known = self.scopes_of(client)
-        for scope in client.scopes:
-            if scope not in known:
-                raise ConfigurationError(f"Invalid scope requested: {scope}")
-        if client.client_id in self._clients:
-            raise ConfigurationError(f"the user pool {self.pool_id} has a client {client.client_id!r} already")
-        self._clients[client.client_id] = client
-        return client
+
+    def add(self, settings: ClientSettings) -> LocalClient:
+        """
+        Return a new app client with these settings, as `add_client` does.
+
+        Raises:
+            ConfigurationError: A client of this id exists, or a scope does not.
+
+        """
+        return self._registry.add_client(settings)
 
     def delete_client(self, client_id: str) -> None:
         """
@@ -170,8 +249,9 @@ class LocalPool:
             ConfigurationError: The pool has none with that id.
 
         """
-        if self._clients.pop(client_id, None) is None:
-            raise ConfigurationError(f"the user pool {self.pool_id} has no client {client_id!r}")
+        self._registry.delete_client(client_id)
+
+    # Tokens
 
     def mint(
         self,
@@ -196,10 +276,25 @@ class LocalPool:
             ConfigurationError: No client id is given, and the pool has no client.
 
         """
-        occasion = self._occasion(client_id, lifetime)
-        if not scopes and (client := self.find_client(occasion.client_id)):
-            scopes = self.scopes_of(client)
-        return self.sign(changed(machine_claims(occasion, scope_claim(scopes)), claims), headers=headers)
+        occasion = self._mint.occasion(self.issuer, client_id, lifetime)
+        return self._mint.machine(occasion, scopes, metadata={}, claims=claims, headers=headers)
+
+    def issue(self, client: LocalClient, scopes: Collection[str], *, base_url: str, metadata: Mapping[str, str]) -> str:
+        """
+        Return the access token that the token endpoint gives *client*.
+
+        Args:
+            client: A client of the pool.
+            scopes: What is granted; all that the client may ask for if it is empty.
+            base_url: Where the endpoint was called.
+            metadata: `aws_client_metadata`, for the trigger.
+
+        Raises:
+            TriggerFailedError: The handler of `pre_token_generation` failed.
+
+        """
+        occasion = self._mint.occasion(self.issuer_at(base_url), client.client_id, None)
+        return self._mint.machine(occasion, scopes, metadata=metadata, claims={}, headers=None)
 
     def mint_user(
         self,
@@ -229,9 +324,8 @@ class LocalPool:
             ConfigurationError: No client id is given, and the pool has no client; or the groups are a single string.
 
         """
-        occasion = self._occasion(client_id, lifetime)
-        members = user_claims(occasion, username, check_strings("groups", groups), scope_claim(scopes))
-        return self.sign(changed(members, claims), headers=headers)
+        occasion = self._mint.occasion(self.issuer, client_id, lifetime)
+        return self._mint.user(occasion, username, scopes, groups, claims=claims, headers=headers)
 
     def mint_id(
         self,
@@ -249,15 +343,14 @@ class LocalPool:
 
         Takes what `mint_user` takes, save scopes, and raises what it raises.
         """
-        occasion = self._occasion(client_id, lifetime)
-        members = identity_claims(occasion, username, check_strings("groups", groups))
-        return self.sign(changed(members, claims), headers=headers, key=self.keys.identity)
+        occasion = self._mint.occasion(self.issuer, client_id, lifetime)
+        return self._mint.identity(occasion, username, groups, claims=claims, headers=headers)
 
     def sign(
         self, claims: Mapping[str, Any], *, headers: Mapping[str, Any] | None = None, key: SigningKey | None = None
     ) -> str:
         """
-        Return a JWT of *claims* such as they are, for tokens that `mint` can not express.
+        Return a JWT of *claims* such as they are, for tokens that `mint` cannot express.
 
         Args:
             claims: All there is in the payload; here None is written as `null`.
@@ -265,38 +358,27 @@ class LocalPool:
             key: The key to sign with, whose name goes in the header; by default the one for access tokens.
 
         """
-        key = self.keys.access if key is None else key
-        return encode(changed({"kid": key.kid, "alg": "RS256"}, headers or {}), claims, key)
+        return self._mint.sign(claims, headers=headers, key=key)
 
-    def _occasion(self, client_id: str | None, lifetime: int | None) -> Occasion:
-        if client_id is None:
-            client_id = next(iter(self._clients), None)
-        if client_id is None:
-            raise ConfigurationError(f"the user pool {self.pool_id} has no client yet: add one, or give a client_id")
-        if lifetime is None:
-            client = self.find_client(client_id)
-            lifetime = client.access_token_validity if client else _DEFAULT_LIFETIME
-        now = int(self.clock())
-        return Occasion(issuer=self.issuer, client_id=client_id, issued_at=now, expires_at=now + lifetime)
+    # Keys
 
     @property
     def keys(self) -> PoolKeys:
         """The two keys that sign at present."""
-        return self._keys
+        return self._ring.keys
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """Return the key set that the pool publishes."""
-        return {"keys": [key.jwk() for key in self._published.values()]}
+        return self._ring.jwks()
 
     @property
     def published(self) -> tuple[SigningKey, ...]:
         """The keys that are published, the latest last."""
-        return tuple(self._published.values())
+        return self._ring.published
 
     def prepare(self) -> None:
         """Make the keys now, which takes a moment, and not when the first token or key set is asked for."""
-        for key in (self._keys.access, self._keys.identity, *self.published):
-            key.prepare()
+        self._ring.prepare()
 
     def rotate(self, keys: PoolKeys | None = None) -> PoolKeys:
         """
@@ -306,20 +388,17 @@ class LocalPool:
             keys: The two; new ones by default.
 
         """
-        self._keys = PoolKeys() if keys is None else keys
-        self._published = self._published | _by_kid(self._keys)
-        return self._keys
+        return self._ring.rotate(keys)
 
     def withdraw(self, kid: str) -> None:
         """
-        Publish a key no more. If it is one that signs, it goes on signing.
+        Stop publishing a key. If it is one that signs, it goes on signing.
 
         Raises:
             ConfigurationError: No key of this name is published.
 
         """
-        withdrawn = self._find_key(kid)
-        self._published = {name: key for name, key in self._published.items() if key is not withdrawn}
+        self._ring.withdraw(kid)
 
     def replace(self, kid: str) -> SigningKey:
         """
@@ -329,15 +408,20 @@ class LocalPool:
             ConfigurationError: No key of this name is published.
 
         """
-        old, new = self._find_key(kid), SigningKey(kid=kid)
-        self._published = self._published | {kid: new}
-        self._keys = PoolKeys(*(new if key is old else key for key in (self._keys.access, self._keys.identity)))
-        return new
+        return self._ring.replace(kid)
 
-    def _find_key(self, kid: str) -> SigningKey:
-        if kid not in self._published:
-            raise ConfigurationError(f"the user pool {self.pool_id} publishes no key {kid!r}")
-        return self._published[kid]
+    def restore_keys(self, keys: PoolKeys, published: Iterable[SigningKey]) -> None:
+        """
+        Sign with *keys* and publish *published* from now on, for example to undo `withdraw` or `replace`.
+
+        Args:
+            keys: The two keys to sign with, as `keys` returned them before.
+            published: The keys to publish, as `published` returned them before.
+
+        """
+        self._ring.restore(keys, published)
+
+    # For the guard
 
     def user_pool(self, base_url: str | None = None, **options: Any) -> UserPool:
         """
@@ -349,10 +433,12 @@ class LocalPool:
             **options: Options of `UserPool` to set or to replace.
 
         Raises:
-            ConfigurationError: The pool has no client yet, or an option can not be meant.
+            ConfigurationError: The pool has no client yet, or an option is invalid.
 
         """
-        follows: dict[str, Any] = {"client_ids": list(self._clients), "issuers": self._issuers}
+        follows: dict[str, Any] = {"client_ids": [client.client_id for client in self.clients]}
+        if self.has_own_issuer:
+            follows["issuers"] = [self.issuer if base_url is None else self.issuer_at(base_url)]
         if base_url is None:
             follows["jwks"] = self.jwks()
         else:
@@ -367,5 +453,8 @@ class LocalPool:
         return f"LocalPool({self.pool_id!r})"
 
 
-def _by_kid(keys: PoolKeys) -> dict[str, SigningKey]:
-    return {key.kid: key for key in (keys.identity, keys.access)}
+def _checked_issuer(pool_id: str, issuer: str | None, derived: UserPool) -> str | None:
+    if issuer is None or issuer == SELF:
+        return issuer
+    # Nothing is ever fetched from it, so it need not be where keys may be fetched from.
+    return UserPool(pool_id, client_ids=ANY_CLIENT, issuers=[issuer], jwks_url=derived.jwks_urls[0]).issuer

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final
 
 from starlette.requests import Request
@@ -12,6 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _KEY: Final = "cognito_guard.local"
 _MOST_REQUESTS: Final = 200
+_LONGEST_SHOWN: Final = 80  # characters
+
+_log: Final = logging.getLogger("cognito_guard.local")
+
+
+def _now() -> float:
+    # Looked up at each call: libraries that freeze time replace time.time.
+    return time.time()
 
 
 @dataclass(slots=True)
@@ -24,6 +34,7 @@ class SeenRequest:
         path: Its path, without the query.
         status: The status it was answered with; None while it is not, and for good if the caller left before.
         client_id: The client that proved at the token endpoint who it is.
+        reason: Why it was refused, in a sentence for people. It names no secret and no token. None if it was not.
         at: When it came in, in seconds since the epoch.
 
     """
@@ -32,7 +43,8 @@ class SeenRequest:
     path: str
     status: int | None = None
     client_id: str | None = None
-    at: float = field(default_factory=time.time, compare=False)
+    reason: str | None = field(default=None, compare=False)
+    at: float = field(default_factory=_now, compare=False)
 
 
 class Recorder:
@@ -57,7 +69,9 @@ class Recorder:
 
         async def note_status(message: Message) -> None:
             if message["type"] == "http.response.start":
-                seen.status = message["status"]
+                seen.status = status = message["status"]
+                if status >= HTTPStatus.BAD_REQUEST and seen.reason is None:
+                    _note(seen, _plain_reason(message))
             await send(message)
 
         await self._app({**scope, _KEY: seen}, receive, note_status)
@@ -67,3 +81,27 @@ def note_client(request: Request, client_id: str) -> None:
     """Note that *request* is of that client."""
     seen: SeenRequest = request.scope[_KEY]
     seen.client_id = client_id
+
+
+def note_reason(request: Request, reason: str) -> None:
+    """Note why *request* is refused, and say it in the log. *reason* names no secret and no token."""
+    _note(request.scope[_KEY], reason)
+
+
+def shown(text: str) -> str:
+    """Return what a stranger sent as it may stand in a sentence: one line of ASCII, not long."""
+    printable = text.encode("ascii", "backslashreplace").decode()
+    printable = "".join(character if character.isprintable() else repr(character)[1:-1] for character in printable)
+    return printable if len(printable) <= _LONGEST_SHOWN else printable[:_LONGEST_SHOWN] + "..."
+
+
+def _note(seen: SeenRequest, reason: str) -> None:
+    seen.reason = reason
+    _log.warning("refused %s %s: %s", shown(seen.method), shown(seen.path), reason)
+
+
+def _plain_reason(start: Message) -> str:
+    """Return what the framework says of a request that it refuses itself: an unknown path, another method."""
+    allowed = [value.decode() for name, value in start["headers"] if name.lower() == b"allow"]
+    phrase = HTTPStatus(start["status"]).phrase
+    return f"{phrase}; allowed is {', '.join(allowed)}." if allowed else f"{phrase}."

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from cognito_guard._grammar import RESOURCE_SERVER_IDENTIFIER, SCOPE_DESCRIPTION, SCOPE_NAME, Form
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._checks import RESOURCE_SERVER_IDENTIFIER, SCOPE_DESCRIPTION, SCOPE_NAME
 
-_MOST_SCOPES: Final = 100  # of one resource server
+RESOURCE_SERVER_NAME: Final = Form("the name of a resource server", re.compile(r"[\w\s+=,.@-]+"), 256)
+
+MOST_SCOPES_OF_A_SERVER: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +25,31 @@ class ResourceServer:
         identifier: 1 to 256 printable ASCII characters without blank, quote and backslash; often a URL.
         scopes: The names of at most 100 scopes with a description of each. A name is formed as the identifier is, and
             has no slash.
+        name: What people call it: 1 to 256 letters, digits, blanks or `+=,.@-`. By default the identifier, with a `-`
+            for each character that a name may not have.
 
     Raises:
-        ConfigurationError: Cognito would not take these values.
+        ConfigurationError: Cognito would not accept these values.
 
     """
 
     identifier: str
     scopes: Mapping[str, str]
+    name: str | None = None
 
     def __post_init__(self) -> None:
         RESOURCE_SERVER_IDENTIFIER.check(self.identifier)
         if not isinstance(self.scopes, Mapping):
             raise ConfigurationError("scopes must map the names of scopes to descriptions")
-        if len(self.scopes) > _MOST_SCOPES:
-            raise ConfigurationError(f"a resource server has at most {_MOST_SCOPES} scopes, got {len(self.scopes)}")
+        if len(self.scopes) > MOST_SCOPES_OF_A_SERVER:
+            raise ConfigurationError(
+                f"a resource server has at most {MOST_SCOPES_OF_A_SERVER} scopes, got {len(self.scopes)}"
+            )
         for name, description in self.scopes.items():
             SCOPE_NAME.check(name)
             SCOPE_DESCRIPTION.check(description)
+        name = re.sub(r"[^\w\s+=,.@-]", "-", self.identifier) if self.name is None else self.name
+        object.__setattr__(self, "name", RESOURCE_SERVER_NAME.check(name))
         object.__setattr__(self, "scopes", MappingProxyType(dict(self.scopes)))
 
     @property

@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
-from starlette.datastructures import URL
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._client_token import client_token_response
+from cognito_guard.local._body import BodyTooLargeError, read_body
 from cognito_guard.local._console import console_routes
+from cognito_guard.local._discovery import UNSERVED_PATHS, discovery_document
+from cognito_guard.local._disputed import DisputedAnswers
 from cognito_guard.local._faults import Faults, NoAnswer
-from cognito_guard.local._grants import DisputedAnswers
+from cognito_guard.local._json_api import api_response, is_for_token
 from cognito_guard.local._pool import LocalPool
-from cognito_guard.local._record import Recorder, SeenRequest
+from cognito_guard.local._record import Recorder, SeenRequest, note_reason, shown
+from cognito_guard.local._root import root_url
+from cognito_guard.local._setup import default_setup
 from cognito_guard.local._token_endpoint import token_response
 
-_LARGEST_BODY: Final = 16 * 1024  # bytes; 50 scopes of 256 characters fit
+_LARGEST_TOKEN_REQUEST: Final = 16 * 1024  # bytes; 50 scopes of 256 characters fit
+_LARGEST_API_REQUEST: Final = 256 * 1024  # bytes; a client with its most URLs fits
 
-_TokenAnswer = Callable[[Request, bytes, Sequence[LocalPool], DisputedAnswers], Response]
+_FAULT: Final = "A fault is switched on."
+_USERS_ONLY: Final = "Users cannot sign in at the local Cognito. Get their tokens from the console page or mint_user()."
+
+_Answer = Callable[[Request, bytes, Sequence[LocalPool], DisputedAnswers], Response]
 
 
 class LocalCognito:
     """
-    An ASGI app that stands in for Cognito: token endpoint, `GetClientToken`, key sets and discovery documents.
+    An ASGI app that stands in for Cognito: token endpoint, AWS API, key sets and discovery documents.
 
-    It is NOT for production. Serve it with any ASGI server, mount it, or call it in process; or use it without HTTP,
+    It is NOT for production: whoever can reach it gets any token. Serve it with any ASGI server, mount it, or call it
+    in process; or use it without HTTP,
     only for the tokens it mints. `mint`, `mint_user`, `mint_id`, `jwks` and `user_pool` are those of the first pool.
 
     Args:
@@ -45,7 +54,7 @@ class LocalCognito:
         disputed: How to answer where it is not known for sure how Cognito does.
         console: Whether there is a console page at `/`. It shows secrets and hands out tokens to people at this
             machine, not to pages of other sites that are open in their browsers.
-        on_change: Called when something was changed at the console that is worth saving.
+        on_change: Called when something worth saving was changed, at the console or by the AWS API.
         sleep: Waits a number of seconds, for `faults`.
 
     Attributes:
@@ -67,9 +76,10 @@ class LocalCognito:
         on_change: Callable[[], object] | None = None,
         sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
     ) -> None:
-        self.pools: Final = pools or (_default_pool(),)
-        self.disputed = DisputedAnswers() if disputed is None else disputed
+        self.pools: Final = pools or tuple(pool.make() for pool in default_setup().pools)
+        self.disputed: DisputedAnswers = DisputedAnswers() if disputed is None else disputed
         self.faults: Final = Faults(sleep)
+        self._on_change: Final = on_change
         self._by_id: Final = {pool.pool_id: pool for pool in self.pools}
         if len(self._by_id) < len(self.pools):
             raise ConfigurationError("each pool needs an id of its own")
@@ -83,7 +93,8 @@ class LocalCognito:
             Starlette(
                 routes=[
                     Route("/oauth2/token", self._oauth2_token, methods=["POST"]),
-                    Route("/", self._get_client_token, methods=["POST"]),
+                    Route("/", self._api, methods=["POST"]),
+                    *(Route(path, _not_served, methods=["GET", "POST"]) for path in UNSERVED_PATHS),
                     Route("/{pool_id}/.well-known/jwks.json", self._jwks, methods=["GET"]),
                     Route("/{pool_id}/.well-known/openid-configuration", self._discovery, methods=["GET"]),
                 ],
@@ -98,7 +109,26 @@ class LocalCognito:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        await self._app(scope, receive, send)
+        if scope["type"] == "http":
+            self._note_url(scope)
+        inner = dict(scope)
+        if "query_string" in scope:
+            # Servers log the query from this very dict, and a client secret may be in it.
+            scope["query_string"] = b""
+        await self._app(inner, receive, send)
+
+    def served_at(self, url: str) -> None:
+        """
+        Tell the pools whose issuer is `"self"` where they are served. `serving` does this.
+
+        Under another server it is taken from the first request.
+        """
+        for pool in self.pools:
+            pool.served_at(url)
+
+    def _note_url(self, scope: Scope) -> None:
+        if any(pool.issuer_is_here and not pool.is_served for pool in self.pools):
+            self.served_at(root_url(HTTPConnection(scope)))
 
     @property
     def requests(self) -> tuple[SeenRequest, ...]:
@@ -116,62 +146,51 @@ class LocalCognito:
         yield
 
     async def _oauth2_token(self, request: Request) -> Response:
-        return await self._issue(request, token_response)
+        return await self._answer(request, token_response, _LARGEST_TOKEN_REQUEST, is_for_token=True)
 
-    async def _get_client_token(self, request: Request) -> Response:
-        return await self._issue(request, client_token_response)
+    async def _api(self, request: Request) -> Response:
+        answer = partial(api_response, on_change=self._on_change)
+        return await self._answer(request, answer, _LARGEST_API_REQUEST, is_for_token=is_for_token(request))
 
-    async def _issue(self, request: Request, answer: _TokenAnswer) -> Response:
-        body = b""
+    async def _answer(self, request: Request, answer: _Answer, largest: int, *, is_for_token: bool) -> Response:
         try:
-            async with aclosing(request.stream()) as chunks:
-                async for chunk in chunks:
-                    body += chunk
-                    if len(body) > _LARGEST_BODY:
-                        return JSONResponse({"error": "invalid_request"}, 413)
-        except ClientDisconnect:
+            body = await read_body(request, largest)
+        except BodyTooLargeError:
+            reason = f"The body is larger than {largest} bytes."
+            note_reason(request, reason)
+            return JSONResponse({"error": "invalid_request", "message": reason}, 413)
+        if body is None:
             return NoAnswer()
-        return await self.faults.disturb("token", request.receive) or answer(request, body, self.pools, self.disputed)
+        disturbed = await self.faults.disturb("token", request.receive) if is_for_token else None
+        if disturbed is not None:
+            note_reason(request, _FAULT)
+            return disturbed
+        # On a thread: the handler of a trigger may take its time, or call this very server.
+        return await anyio.to_thread.run_sync(answer, request, body, self.pools, self.disputed)
 
     async def _jwks(self, request: Request) -> Response:
         pool = self._by_id.get(request.path_params["pool_id"])
         if pool is None:
             return _no_such_pool(request)
-        return await self.faults.disturb("jwks", request.receive) or JSONResponse(pool.jwks())
+        disturbed = await self.faults.disturb("jwks", request.receive)
+        if disturbed is not None:
+            note_reason(request, _FAULT)
+            return disturbed
+        return JSONResponse(pool.jwks())
 
     async def _discovery(self, request: Request) -> Response:
         pool = self._by_id.get(request.path_params["pool_id"])
         if pool is None:
             return _no_such_pool(request)
-        root = _root_url(request)
-        return JSONResponse(
-            {
-                "grant_types_supported": ["client_credentials"],
-                "id_token_signing_alg_values_supported": ["RS256"],
-                "issuer": pool.issuer,
-                "jwks_uri": f"{root}/{pool.pool_id}/.well-known/jwks.json",
-                "response_types_supported": ["code", "token"],
-                "scopes_supported": pool.scopes,
-                "subject_types_supported": ["public"],
-                "token_endpoint": f"{root}/oauth2/token",
-                "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-            }
-        )
+        return JSONResponse(discovery_document(pool, root_url(request)))
 
 
-def _default_pool() -> LocalPool:
-    pool = LocalPool()
-    server = pool.add_resource_server("orders", {"order.read": "Read orders", "order.write": "Place orders"})
-    pool.add_client(name="orders", scopes=server.full_names)
-    return pool
+async def _not_served(request: Request) -> Response:
+    note_reason(request, _USERS_ONLY)
+    return JSONResponse({"message": _USERS_ONLY}, 501)
 
 
 def _no_such_pool(request: Request) -> Response:
-    return JSONResponse({"message": f"User pool {request.path_params['pool_id']} does not exist."}, 404)
-
-
-def _root_url(request: Request) -> str:
-    # Where this very app is reached, also below a mount; Starlette checks the Host header. The query string is a
-    # stranger's and may be no text at all.
-    scope = {**request.scope, "path": request.scope.get("root_path", ""), "query_string": b""}
-    return str(URL(scope=scope)).rstrip("/")
+    pool_id = request.path_params["pool_id"]
+    note_reason(request, f"There is no user pool {shown(pool_id)} here.")
+    return JSONResponse({"message": f"User pool {shown(pool_id)} does not exist."}, 404)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import signal
+import os
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp
 
 from cognito_guard.errors import ConfigurationError
+from cognito_guard.local._server import LocalCognito
 
 if TYPE_CHECKING:
     import uvicorn
@@ -32,51 +31,42 @@ def serving(app: ASGIApp, *, host: str = LOOPBACK, port: int = 0) -> Iterator[st
         port: The port to listen on; any free one if it is 0.
 
     Raises:
-        ConfigurationError: uvicorn is not installed, or the port can not be listened on.
+        ConfigurationError: uvicorn is not installed, or the port is taken.
 
     """
-    server = _server(app)
-    with listen(host, port) as listener:
-        thread = threading.Thread(target=server.run, args=([listener],), name=f"serving {url_of(listener)}")
-        thread.start()
-        try:
-            yield url_of(listener)
-        finally:
-            server.should_exit = True
-            thread.join()
+    with listen(host, port) as listener, served(app, listener) as url:
+        yield url
 
 
-def serve(app: ASGIApp, listener: socket.socket, announcement: str) -> None:
+@contextmanager
+def served(app: ASGIApp, listener: socket.socket) -> Iterator[str]:
     """
-    Print *announcement*, and serve *app* until Ctrl-C or SIGTERM. To be called on the main thread.
+    Serve *app* at *listener* on a thread for a block, which is given the URL.
 
     Raises:
         ConfigurationError: uvicorn is not installed.
 
     """
-    server = _server(app)
-
-    # In place of KeyboardInterrupt, which may strike anywhere. uvicorn handles signals in the same way while it runs,
-    # and raises them once more when it is done; they end up here.
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    server, url = _server(app), url_of(listener)
+    if isinstance(app, LocalCognito):
+        app.served_at(url)
+    thread = threading.Thread(target=server.run, args=([listener],), name=f"serving {url}")
+    thread.start()
     try:
-        sys.stdout.write(announcement)
-        sys.stdout.flush()
-        server.run([listener])
+        yield url
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        server.should_exit = True
+        thread.join()
 
 
 def listen(host: str, port: int) -> socket.socket:
     """
-    Return a socket that listens. Connections are queued from now on, so its URL may be told before anything is served.
+    Return a socket that listens.
+
+    Connections are queued from now on, so its URL may be announced before anything is served.
 
     Raises:
-        ConfigurationError: It can not be done.
+        ConfigurationError: The port is taken or not allowed.
 
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -84,11 +74,16 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.create_server((host, port), family=family)
     except OSError as error:
         raise ConfigurationError(
-            f"{host} port {port} can not be listened on ({error.strerror or error}); is it taken? Choose another port"
+            f"cannot listen on port {port} of {host} ({_why(error)}); stop what listens there, or choose another port"
         ) from error
     # Made anew from its number, it knows that it is TCP, for asyncio to see: it would not switch off the delay of small
     # packets otherwise, which costs each answer 40 ms.
     return socket.socket(fileno=listener.detach())
+
+
+def _why(error: OSError) -> str:
+    # The words of create_server repeat the address. Names that cannot be resolved have numbers of their own.
+    return str(error) if error.errno is None or isinstance(error, socket.gaierror) else os.strerror(error.errno)
 
 
 def url_of(listener: socket.socket) -> str:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
+import pkgutil
+import sys
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._checks import check_strings
-from cognito_guard.local._grants import DisputedAnswers
+from cognito_guard.local._client_settings import ClientSettings
+from cognito_guard.local._disputed import DisputedAnswers
 from cognito_guard.local._keys import PoolKeys, SigningKey
-from cognito_guard.local._pool import LocalPool
-
-DEFAULT_POOL_ID: Final = "eu-central-1_LocalPool0"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientSetup:
-    """An app client to be added; see `LocalPool.add_client`. Without id and secrets it gets random ones."""
-
-    name: str
-    scopes: tuple[str, ...] = ()
-    client_id: str | None = None
-    secrets: tuple[str, ...] | None = field(default=None, repr=False)
-    access_token_validity: int = 60 * 60
-    allowed_flows: tuple[str, ...] = ("client_credentials",)
-    allow_client_token_auth: bool = True
+from cognito_guard.local._pool import DEFAULT_POOL_ID, LocalPool
+from cognito_guard.local._trigger import Handler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +25,9 @@ class PoolSetup:
     pool_id: str = DEFAULT_POOL_ID
     issuer: str | None = None
     resource_servers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    clients: tuple[ClientSetup, ...] = ()
+    resource_server_names: Mapping[str, str] = field(default_factory=dict)
+    clients: tuple[ClientSettings, ...] = ()
+    pre_token_generation: Handler | None = None
     keys: PoolKeys | None = field(default=None, repr=False)
     published: tuple[SigningKey, ...] | None = field(default=None, repr=False)
 
@@ -46,22 +36,20 @@ class PoolSetup:
         Return the pool.
 
         Raises:
-            ConfigurationError: Cognito would not take something of it.
+            ConfigurationError: Cognito would not accept something of it.
 
         """
-        pool = LocalPool(self.pool_id, issuer=self.issuer, keys=self.keys, published=self.published)
+        pool = LocalPool(
+            self.pool_id,
+            issuer=self.issuer,
+            keys=self.keys,
+            published=self.published,
+            pre_token_generation=self.pre_token_generation,
+        )
         for identifier, scopes in self.resource_servers.items():
-            pool.add_resource_server(identifier, scopes)
+            pool.add_resource_server(identifier, scopes, name=self.resource_server_names.get(identifier))
         for client in self.clients:
-            pool.add_client(
-                name=client.name,
-                scopes=client.scopes,
-                client_id=client.client_id,
-                secrets=client.secrets,
-                access_token_validity=client.access_token_validity,
-                allowed_flows=client.allowed_flows,
-                allow_client_token_auth=client.allow_client_token_auth,
-            )
+            pool.add(client)
         return pool
 
 
@@ -73,17 +61,14 @@ class Setup:
     disputed: DisputedAnswers = field(default_factory=DisputedAnswers)
 
 
-def default_setup(pool_id: str | None) -> Setup:
+def default_setup(pool_id: str = DEFAULT_POOL_ID) -> Setup:
     """Return a pool with one resource server, `orders`, and one client that may ask for all of it."""
     scopes = {"order.read": "Read orders", "order.write": "Place orders"}
-    client = ClientSetup(name="orders", scopes=tuple(f"orders/{name}" for name in scopes))
-    pool = PoolSetup(
-        pool_id=DEFAULT_POOL_ID if pool_id is None else pool_id, resource_servers={"orders": scopes}, clients=(client,)
-    )
-    return Setup(pools=(pool,))
+    client = ClientSettings(name="orders", scopes=[f"orders/{name}" for name in scopes])
+    return Setup(pools=(PoolSetup(pool_id=pool_id, resource_servers={"orders": scopes}, clients=(client,)),))
 
 
-def setup_of_flags(pool_id: str | None, clients: Sequence[str]) -> Setup:
+def setup_of_flags(pool_id: str, clients: Sequence[str]) -> Setup:
     """
     Return one pool with clients described as `name=scope,scope`. Resource servers follow from the scopes.
 
@@ -91,7 +76,7 @@ def setup_of_flags(pool_id: str | None, clients: Sequence[str]) -> Setup:
         ConfigurationError: One is described otherwise.
 
     """
-    made: list[ClientSetup] = []
+    made: list[ClientSettings] = []
     servers: dict[str, dict[str, str]] = {}
     for described in clients:
         name, _, listed = described.partition("=")
@@ -104,16 +89,8 @@ def setup_of_flags(pool_id: str | None, clients: Sequence[str]) -> Setup:
         for scope in scopes:
             identifier, _, scope_name = scope.rpartition("/")
             servers.setdefault(identifier, {})[scope_name] = scope
-        made.append(ClientSetup(name=name, scopes=scopes))
-    return Setup(
-        pools=(
-            PoolSetup(
-                pool_id=DEFAULT_POOL_ID if pool_id is None else pool_id,
-                resource_servers=servers,
-                clients=tuple(made),
-            ),
-        )
-    )
+        made.append(ClientSettings(name=name, scopes=scopes))
+    return Setup(pools=(PoolSetup(pool_id=pool_id, resource_servers=servers, clients=tuple(made)),))
 
 
 def read_setup(path: Path) -> Setup:
@@ -121,13 +98,13 @@ def read_setup(path: Path) -> Setup:
     Return what a TOML file describes: tables `[[pools]]`, and `[disputed]` as `DisputedAnswers` has it.
 
     Raises:
-        ConfigurationError: It can not be read, or has something in it that is not known.
+        ConfigurationError: It cannot be read, or has something in it that is not known.
 
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} can not be read: {error}") from error
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
     try:
         _check_names("the file", content, {"pools", "disputed"})
         return Setup(
@@ -138,27 +115,53 @@ def read_setup(path: Path) -> Setup:
         raise ConfigurationError(f"{path}: {error}") from error
 
 
+def client_of(table: Mapping[str, Any]) -> ClientSettings:
+    """
+    Return the client that a table describes, in TOML or in saved state: the settings by their names, `id` for its id.
+
+    Raises:
+        ConfigurationError: The table has a setting that does not exist, no name, or a value that is not accepted.
+
+    """
+    known = {"id", *(setting.name for setting in fields(ClientSettings))} - {"client_id"}
+    _check_names("[[pools.clients]]", table, known)
+    if "name" not in table:
+        raise ConfigurationError("[[pools.clients]] needs a name")
+    return ClientSettings(**{("client_id" if name == "id" else name): value for name, value in table.items()})
+
+
+def table_of(settings: ClientSettings) -> dict[str, Any]:
+    """Return *settings* as `client_of` reads them."""
+    table = {setting.name: getattr(settings, setting.name) for setting in fields(settings)}
+    table["id"] = table.pop("client_id")
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in table.items()}
+
+
 def _pool(table: Mapping[str, Any]) -> PoolSetup:
-    _check_names("[[pools]]", table, {"id", "issuer", "resource_servers", "clients"})
+    _check_names("[[pools]]", table, {"id", "issuer", "resource_servers", "clients", "pre_token_generation"})
     servers = _table("resource_servers", table.get("resource_servers", {}))
     return PoolSetup(
         pool_id=table.get("id", DEFAULT_POOL_ID),
         issuer=table.get("issuer"),
         resource_servers={name: _table(f"resource_servers.{name}", scopes) for name, scopes in servers.items()},
-        clients=tuple(_client(client) for client in _tables("clients", table.get("clients", []))),
+        clients=tuple(client_of(client) for client in _tables("clients", table.get("clients", []))),
+        pre_token_generation=_handler(table["pre_token_generation"]) if "pre_token_generation" in table else None,
     )
 
 
-def _client(table: Mapping[str, Any]) -> ClientSetup:
-    known = {"access_token_validity", "allow_client_token_auth", "allowed_flows", "id", "name", "scopes", "secrets"}
-    _check_names("[[pools.clients]]", table, known)
-    if "name" not in table:
-        raise ConfigurationError("[[pools.clients]] needs a name")
-    given: dict[str, Any] = {("client_id" if name == "id" else name): value for name, value in table.items()}
-    for name in ("allowed_flows", "scopes", "secrets"):
-        if name in given:
-            given[name] = check_strings(name, given[name])
-    return ClientSetup(**given)
+def _handler(name: Any) -> Handler:
+    complaint = f'pre_token_generation must name a function, such as "my_trigger:handler"; got {name!r}'
+    if not isinstance(name, str) or ":" not in name:
+        raise ConfigurationError(complaint)
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as `python -m` does: the file is in the directory that the command is run in
+    try:
+        handler: Handler = pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(f"{complaint} ({error})") from error
+    if not callable(handler):
+        raise ConfigurationError(complaint)
+    return handler
 
 
 def _disputed(table: Mapping[str, Any]) -> DisputedAnswers:

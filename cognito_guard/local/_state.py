@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from cognito_guard.errors import ConfigurationError
-from cognito_guard.local._clients import LocalClient
+from cognito_guard.local._client_settings import ClientSettings
 from cognito_guard.local._keys import PoolKeys, SigningKey
-from cognito_guard.local._pool import LocalPool
-from cognito_guard.local._setup import ClientSetup, PoolSetup, Setup
+from cognito_guard.local._pool import SELF, LocalPool
+from cognito_guard.local._setup import PoolSetup, Setup, client_of, table_of
 
 _VERSION: Final = 1
 
@@ -24,7 +24,7 @@ def save_state(path: Path, pools: Iterable[LocalPool]) -> None:
     Write down *pools*, in place of what *path* held. Only its owner may read it (mode 0600).
 
     Raises:
-        ConfigurationError: It can not be written.
+        ConfigurationError: It cannot be written.
 
     """
     content = json.dumps({"version": _VERSION, "pools": [_saved_pool(pool) for pool in pools]}, indent=2) + "\n"
@@ -36,7 +36,7 @@ def save_state(path: Path, pools: Iterable[LocalPool]) -> None:
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise ConfigurationError(f"the state can not be written to {path}: {error.strerror}") from error
+        raise ConfigurationError(f"the state cannot be written to {path}: {error.strerror}") from error
 
 
 def load_state(path: Path) -> Setup:
@@ -75,7 +75,7 @@ def _merged_pool(wanted: PoolSetup, saved: PoolSetup | None) -> PoolSetup:
     if saved is None:
         return wanted
     rest = list(saved.clients)
-    clients: list[ClientSetup] = []
+    clients: list[ClientSettings] = []
     for client in wanted.clients:
         same = next((each for each in rest if _is_same(client, each)), None)
         if same is not None:
@@ -94,13 +94,14 @@ def _merged_pool(wanted: PoolSetup, saved: PoolSetup | None) -> PoolSetup:
     return replace(
         wanted,
         resource_servers=servers,
+        resource_server_names={**saved.resource_server_names, **wanted.resource_server_names},
         clients=(*clients, *rest),
         keys=saved.keys,
         published=saved.published,
     )
 
 
-def _is_same(wanted: ClientSetup, saved: ClientSetup) -> bool:
+def _is_same(wanted: ClientSettings, saved: ClientSettings) -> bool:
     if wanted.client_id is None:
         return wanted.name == saved.name
     return wanted.client_id == saved.client_id
@@ -110,25 +111,14 @@ def _saved_pool(pool: LocalPool) -> dict[str, Any]:
     keys = {key.kid: key for key in (pool.keys.access, pool.keys.identity, *pool.published)}
     return {
         "id": pool.pool_id,
-        "issuer": pool.issuer,
+        "issuer": SELF if pool.issuer_is_here else pool.issuer,
         "resource_servers": {server.identifier: dict(server.scopes) for server in pool.resource_servers},
-        "clients": [_saved_client(client) for client in pool.clients],
+        "resource_server_names": {server.identifier: server.name for server in pool.resource_servers},
+        "clients": [table_of(client.settings) for client in pool.clients],
         "keys": {kid: key.private_pem().decode() for kid, key in keys.items()},
         "access": pool.keys.access.kid,
         "identity": pool.keys.identity.kid,
         "published": [key.kid for key in pool.published],
-    }
-
-
-def _saved_client(client: LocalClient) -> dict[str, Any]:
-    return {
-        "id": client.client_id,
-        "name": client.name,
-        "scopes": client.scopes,
-        "secrets": [secret.value for secret in client.secrets],
-        "access_token_validity": client.access_token_validity,
-        "allowed_flows": client.allowed_flows,
-        "allow_client_token_auth": client.allow_client_token_auth,
     }
 
 
@@ -138,19 +128,8 @@ def _loaded_pool(saved: dict[str, Any]) -> PoolSetup:
         pool_id=saved["id"],
         issuer=saved["issuer"],
         resource_servers=saved["resource_servers"],
-        clients=tuple(_loaded_client(client) for client in saved["clients"]),
+        resource_server_names=saved.get("resource_server_names", {}),
+        clients=tuple(client_of(client) for client in saved["clients"]),
         keys=PoolKeys(keys[saved["access"]], keys[saved["identity"]]),
         published=tuple(keys[kid] for kid in saved["published"]),
-    )
-
-
-def _loaded_client(saved: dict[str, Any]) -> ClientSetup:
-    return ClientSetup(
-        client_id=saved["id"],
-        name=saved["name"],
-        scopes=tuple(saved["scopes"]),
-        secrets=tuple(saved["secrets"]),
-        access_token_validity=saved["access_token_validity"],
-        allowed_flows=tuple(saved["allowed_flows"]),
-        allow_client_token_auth=saved["allow_client_token_auth"],
     )

@@ -7,10 +7,18 @@ from contextlib import suppress
 from typing import Any, Final
 
 from cognito_guard import ANY_CLIENT, UserPool
+from cognito_guard._grammar import full_scope
+from cognito_guard._pool import common_resource_server
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.local import LocalPool, PoolKeys
 
 _SOME_CLIENT: Final = "1some0client0000000000000a"
+_IDLE: Final = "no.such.scope"
+
+
+def idle_scopes(pool: UserPool) -> tuple[str, ...]:
+    """Return what makes a token one for the API of *pool* and opens no route: a scope that nothing requires."""
+    return tuple(f"{identifier}/{_IDLE}" for identifier in sorted(pool.resource_servers)[:1])
 
 
 class Double:
@@ -54,10 +62,17 @@ class Double:
         lifetime: int = 60 * 60,
         **changes: Any,
     ) -> str:
-        """Return an access token; see `StandIn.token`. *changes* are claims, and `headers` as for `LocalPool.mint`."""
+        """
+        Return an access token; see `StandIn.token`.
+
+        Without *scopes* it is meant for this API all the same: it has `idle_scopes`. A short scope is one of the pool's
+        only resource server, as in `CognitoGuard.require`. *changes* are claims, and `headers` as for `LocalPool.mint`.
+        """
         options: dict[str, Any] = {"client_id": client_id or self.client_id, "lifetime": lifetime}
-        if self.pool.audience:
+        if self.pool.audience and not self.pool.resource_servers:
             options["aud"] = min(self.pool.audience)
+        identifier = common_resource_server([self.pool])
+        scopes = tuple(full_scope(scope, identifier, allow_short=True) for scope in scopes) or idle_scopes(self.pool)
         if username is not None:
             return self.local.mint_user(username, *scopes, groups=groups, **options | changes)
         if groups:

@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from cognito_guard import CognitoGuard
-from cognito_guard._keys import LAST_BACKOFF
+from cognito_guard._keys.policy import LAST_BACKOFF
 from cognito_guard.errors import KeysUnavailableError
 from cognito_guard.local import Fault, LocalCognito, PoolKeys
 from cognito_guard.testing._clock import ManualClock
-from cognito_guard.testing._takeover import policy_of
+from cognito_guard.testing._takeover import policy_of, settle
 
 
 class KeyDrills:
@@ -21,6 +21,10 @@ class KeyDrills:
     Rotation, withdrawal and outage of the first pool's keys, with the clock moved to when it shows.
 
     Tokens issued before are as old as the clock was moved afterwards: give them a `lifetime` to outlive that.
+
+    Attributes:
+        rotations: How many rotations there were.
+
     """
 
     def __init__(
@@ -30,7 +34,7 @@ class KeyDrills:
         self._cognito: Final = cognito
         self._clock: Final = clock
         self._keys: Final = keys
-        self._rotations = 0
+        self.rotations = 0
 
     def rotate(self) -> None:
         """
@@ -38,21 +42,21 @@ class KeyDrills:
 
         Moves the clock by `KeyPolicy.cooldown`, after which a guard looks for a key that it does not know.
         """
-        self._rotations += 1
-        self._cognito.pool.rotate(self._keys["rotation", self._rotations])
+        self.rotations += 1
+        self._cognito.pool.rotate(self._keys["rotation", self.rotations])
         self._clock.advance(policy_of(self._guard).cooldown)
 
     def withdraw(self) -> None:
         """
-        Rotate, and publish the old keys no more: every token issued so far is worthless to a guard that knows.
+        Rotate, and publish no older key: every token issued so far is worthless to a guard that knows.
 
         Moves the clock by `KeyPolicy.max_age`, after which the guard has fetched the keys anew.
         """
         pool = self._cognito.pool
-        old = pool.keys
+        old = pool.published
         self.rotate()
-        for kid in (old.access.kid, old.identity.kid):
-            pool.withdraw(kid)
+        for key in old:
+            pool.withdraw(key.kid)
         self._clock.advance(policy_of(self._guard).max_age)
         self._refresh()
 
@@ -83,6 +87,8 @@ class KeyDrills:
         async def refresh() -> None:
             with suppress(KeysUnavailableError):
                 await self._guard.prefetch()
+            # Keys that are due may be left to the background.
+            await settle(self._guard)
 
         thread = threading.Thread(target=lambda: asyncio.run(refresh()))
         thread.start()

@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 from starlette.types import ASGIApp, Message, Scope
 
-from cognito_guard._fetch import FetchError
+from cognito_guard._keys.fetch import FetchError
 
 _patience: Final[ContextVar[float | None]] = ContextVar("_patience", default=None)
 

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH
+
 if TYPE_CHECKING:
+    from cognito_guard import UserPool
     from cognito_guard.local import PoolKeys, SigningKey
     from cognito_guard.testing._double import Double
 
 _DAY: Final = 24 * 60 * 60
-_LONGER_THAN_ANY: Final = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +51,26 @@ class _Recipe(NamedTuple):
 
 class HostileTokens(Mapping[str, HostileToken]):
     """
-    Hostile tokens by name, made when they are looked up. `HOSTILE_TOKENS` are the names.
+    Hostile tokens by name, made when they are looked up.
+
+    The names are those of `HOSTILE_TOKENS`. For a guard that names its API by `resource_servers` or `audience` there
+    are also those of `TOKENS_FOR_ANOTHER_API` that such a guard refuses.
 
     Args:
         double: Whose tokens they would be, were they good.
         foreign: Keys of somebody else.
+        longest: The longest token that the guard looks at, in characters.
 
     """
 
-    def __init__(self, double: Double, foreign: PoolKeys) -> None:
+    def __init__(self, double: Double, foreign: PoolKeys, *, longest: int = MAX_TOKEN_LENGTH) -> None:
         self._double: Final = double
         self._foreign: Final = foreign
+        self._recipes: Final = {
+            name: recipe
+            for name, recipe in _recipes(double.pool, longest).items()
+            if name != "wrong_client" or not double.accepts(_STRANGER)
+        }
 
     def __getitem__(self, name: str) -> HostileToken:
         """
@@ -69,16 +80,14 @@ class HostileTokens(Mapping[str, HostileToken]):
             KeyError: There is none; no `wrong_client` either for a guard that accepts any client.
 
         """
-        if name not in tuple(self):
-            raise KeyError(name)
-        recipe = _RECIPES[name]
+        recipe = self._recipes[name]
         return HostileToken(name, recipe.make(self._double, self._foreign), 401, recipe.reason)
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in _RECIPES if name != "wrong_client" or not self._double.accepts(_STRANGER))
+        return iter(self._recipes)
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._recipes)
 
 
 _STRANGER: Final = "1some0other0client00000000"
@@ -168,10 +177,12 @@ def _base64url(data: bytes) -> str:
 
 _RECIPES: Final[Mapping[str, _Recipe]] = {
     "malformed": _Recipe(lambda _double, _foreign: "not.a.token", "malformed"),
-    "oversized": _Recipe(_with(padding="x" * _LONGER_THAN_ANY), "oversized"),
+    "oversized": _Recipe(_with(padding="x" * MAX_TOKEN_LENGTH), "oversized"),
     "none_algorithm": _Recipe(_none_algorithm, "algorithm"),
     "hs256": _Recipe(_hs256, "algorithm"),
     "no_kid": _Recipe(_with(headers={"kid": None}), "malformed"),
+    "typ": _Recipe(_with(headers={"typ": "dpop+jwt"}), "token_type"),
+    "b64": _Recipe(_with(headers={"b64": False}), "critical_header"),
     "crit": _Recipe(_with(headers={"crit": ["exp"]}), "critical_header"),
     "foreign_pool": _Recipe(_foreign_pool, "claim_iss"),
     "issuer_lookalike": _Recipe(_issuer_lookalike, "claim_iss"),
@@ -190,3 +201,46 @@ _RECIPES: Final[Mapping[str, _Recipe]] = {
 
 HOSTILE_TOKENS: Final = tuple(_RECIPES)
 """The names of hostile tokens, to parametrize a test with."""
+
+
+def _with_own_scope(**changes: Any) -> Callable[[Double, PoolKeys], str]:
+    return lambda double, _foreign: double.token(f"{min(double.pool.resource_servers)}/read", **changes)
+
+
+def _lookalike(double: Double, _foreign: PoolKeys) -> str:
+    # Of the resource server <ours>/somebody, not of ours.
+    return double.token(f"{min(double.pool.resource_servers)}/somebody/read")
+
+
+def _signed_in_by_api(double: Double, _foreign: PoolKeys) -> str:
+    return double.token("aws.cognito.signin.user.admin", username="somebody")
+
+
+_FOR_OTHER_RESOURCE_SERVERS: Final[Mapping[str, _Recipe]] = {
+    "other_resource_server": _Recipe(lambda double, _: double.token("somebody-else/read"), "audience"),
+    "resource_server_lookalike": _Recipe(_lookalike, "audience"),
+    "signed_in_by_api": _Recipe(_signed_in_by_api, "audience"),
+    "other_audience": _Recipe(_with_own_scope(aud="https://somebody-else.example"), "audience"),
+}
+
+_FOR_OTHER_AUDIENCES: Final[Mapping[str, _Recipe]] = {
+    "other_audience": _Recipe(_with(aud="https://somebody-else.example"), "audience"),
+    "no_audience": _Recipe(_with(aud=None), "audience"),
+}
+
+TOKENS_FOR_ANOTHER_API: Final = tuple({**_FOR_OTHER_RESOURCE_SERVERS, **_FOR_OTHER_AUDIENCES})
+"""
+The names of tokens that are good, but for another API of the pool.
+
+A guard with `resource_servers` refuses all but `no_audience`, one with `audience` alone refuses `other_audience` and
+`no_audience`, and any other guard accepts them.
+"""
+
+
+def _recipes(pool: UserPool, longest: int) -> Mapping[str, _Recipe]:
+    recipes = {**_RECIPES, "oversized": _Recipe(_with(padding="x" * longest), "oversized")}
+    if pool.resource_servers:
+        recipes.update(_FOR_OTHER_RESOURCE_SERVERS)
+    elif pool.audience:
+        recipes.update(_FOR_OTHER_AUDIENCES)
+    return recipes

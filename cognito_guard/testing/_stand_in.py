@@ -1,13 +1,14 @@
-"""Doubles of all the user pools of a guard, and what tests do with them."""
+"""Test doubles of all the user pools of a guard, and what tests do with them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from cognito_guard import CognitoGuard
+from cognito_guard.errors import ConfigurationError
 from cognito_guard.local import LocalCognito, PoolKeys
 from cognito_guard.testing._caller import Caller
 from cognito_guard.testing._clock import ManualClock
@@ -15,7 +16,8 @@ from cognito_guard.testing._double import Double
 from cognito_guard.testing._drills import KeyDrills
 from cognito_guard.testing._fetch import InProcessFetch, sleep
 from cognito_guard.testing._hostile import HostileTokens
-from cognito_guard.testing._takeover import pools_of, taken_over
+from cognito_guard.testing._snapshot import snapshot
+from cognito_guard.testing._takeover import Takeover, pools_of
 
 
 class KeyRing(defaultdict[object, PoolKeys]):
@@ -30,21 +32,33 @@ class StandIn:
     What the fixtures are parts of.
 
     Attributes:
+        guard: The guard whose pools it stands in for.
         cognito: Serves the doubles of the guard's pools.
         clock: What the guard and the doubles go by.
         hostile: Tokens that the guard must refuse.
         drills: What may happen to keys.
+        tokens_made: How many tokens `token`, `headers`, `caller` and `mint_user` made.
+        times_judged: How often the guard judged a token under an issuer of its pools, at least once for each.
+        blocks: How many `stand_in` blocks share it.
 
     """
 
     def __init__(self, guard: CognitoGuard, keys: KeyRing, clock: ManualClock) -> None:
-        self._doubles: Final = [
-            Double(pool, keys["pool", number], clock) for number, pool in enumerate(pools_of(guard))
-        ]
+        # By pool id: two guards of one pool take each other's tokens.
+        self._doubles: Final = [Double(pool, keys["pool", pool.pool_id], clock) for pool in pools_of(guard)]
+        self.guard: Final = guard
+        self.keys: Final = keys
         self.cognito: Final = LocalCognito(*(double.local for double in self._doubles), sleep=sleep)
         self.clock: Final = clock
         self.hostile: Final = HostileTokens(self._doubles[0], keys["foreign"])
         self.drills: Final = KeyDrills(guard, self.cognito, clock, keys)
+        self.tokens_made = 0
+        self.times_judged = 0
+        self.blocks = 0
+        paths = {url: f"/{pool.pool_id}/.well-known/jwks.json" for pool in pools_of(guard) for url in pool.jwks_urls}
+        self._takeover: Final = Takeover(
+            guard, fetch=InProcessFetch(self.cognito, paths), clock=self._clock_of_the_guard, timer=clock.timer
+        )
 
     def token(
         self,
@@ -59,7 +73,8 @@ class StandIn:
         Return an access token.
 
         Args:
-            *scopes: What it grants; by default nothing.
+            *scopes: What it grants, in short as well if the pool has one resource server. By default nothing that a
+                route requires: for a guard with `resource_servers`, `<resource server>/no.such.scope`.
             client_id: The client it was issued to; by default one that the guard accepts.
             username: The user who signed in at the client; by default none did, as in machine-to-machine calls.
             groups: The groups of that user.
@@ -71,6 +86,7 @@ class StandIn:
             ConfigurationError: There are groups, but no user.
 
         """
+        self.tokens_made += 1
         double = next((double for double in self._doubles if double.accepts(client_id)), self._doubles[0])
         return double.token(*scopes, client_id=client_id, username=username, groups=groups, lifetime=lifetime, **claims)
 
@@ -82,12 +98,58 @@ class StandIn:
         """Return a caller who gets a token anew for each request; for arguments see `token`."""
         return Caller(lambda: self.token(*scopes, client_id=client_id, **options))
 
+    def mint_user(self, username: str, /, *scopes: str, groups: Collection[str] = (), **options: Any) -> str:
+        """Return an access token of a user, for `deny_matrix`; for arguments see `token`."""
+        return self.token(*scopes, username=username, groups=groups, **options)
+
+    def remember(self) -> Callable[[], None]:
+        """
+        Return a function that puts clock, faults and keys back to what they are now.
+
+        The guard then also forgets the keys and tokens it has seen, as at the start of a block.
+        """
+        restore = snapshot(self.clock, self.cognito, self.drills)
+
+        def restore_and_forget() -> None:
+            restore()
+            self._takeover.forget()
+
+        return restore_and_forget
+
+    def end(self) -> None:
+        """Give the guard back its own clock, keys and verified tokens."""
+        self._takeover.end()
+
+    def _clock_of_the_guard(self) -> float:
+        # The guard asks for the time when it judges a token whose issuer it knows, and only then.
+        self.times_judged += 1
+        return self.clock()
+
+
+_keys_of_this_process: Final = KeyRing()
+_running: Final[dict[CognitoGuard, StandIn]] = {}
+
 
 @contextmanager
-def standing_in(guard: CognitoGuard, keys: KeyRing | None) -> Iterator[StandIn]:
-    """Have doubles take the place of the pools of *guard* for a block."""
-    clock = ManualClock()
-    stand_in = StandIn(guard, KeyRing() if keys is None else keys, clock)
-    paths = {url: f"/{pool.pool_id}/.well-known/jwks.json" for pool in pools_of(guard) for url in pool.jwks_urls}
-    with taken_over(guard, fetch=InProcessFetch(stand_in.cognito, paths), clock=clock):
+def standing_in(guard: CognitoGuard, keys: KeyRing | None, clock: ManualClock | None) -> Iterator[StandIn]:
+    """Have doubles take the place of the pools of *guard* for a block; see `cognito_guard.testing.stand_in`."""
+    stand_in = _running.get(guard)
+    if stand_in is None:
+        keys = _keys_of_this_process if keys is None else keys
+        stand_in = _running[guard] = StandIn(guard, keys, ManualClock() if clock is None else clock)
+    elif (keys is not None and keys is not stand_in.keys) or (clock is not None and clock is not stand_in.clock):
+        raise ConfigurationError(
+            "this guard has a stand-in already, with another clock or other keys; call stand_in(guard) without clock "
+            "and keys to share it, or end its block first"
+        )
+    restore = stand_in.remember()
+    stand_in.blocks += 1
+    try:
         yield stand_in
+    finally:
+        stand_in.blocks -= 1
+        if stand_in.blocks:
+            restore()
+        else:
+            del _running[guard]
+            stand_in.end()

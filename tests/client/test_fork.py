@@ -15,7 +15,10 @@ from cognito_guard.client._fork import tell_all
 
 Make = Callable[..., ClientCredentials]
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork"),
+]
 
 SCRIPT = """
 import os, sys, threading, warnings

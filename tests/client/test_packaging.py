@@ -26,7 +26,7 @@ def imports_of(path: Path) -> set[str]:
 def test_the_calling_half_stands_on_errors_and_the_url_check_alone(path: Path) -> None:
     outside = {name for name in imports_of(path) if not name.startswith("cognito_guard.client.")}
 
-    assert outside <= {"cognito_guard._pool", "cognito_guard.errors"}
+    assert outside <= {"cognito_guard._urls", "cognito_guard.errors"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)

@@ -1,0 +1,258 @@
+"""
+Calls a guarded API for ten minutes while its pool rotates keys and fails: `python -m benchmarks.soak`.
+
+Good tokens come over HTTP (seen before, and never seen) and over websockets; strangers send junk. Each refusal of a
+good token is traced to its cause by what the key server saw. The command fails if one has no cause, or if junk is
+accepted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from itertools import count, cycle
+from typing import Final
+
+import httpx
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from benchmarks.environment import ROOT
+from benchmarks.pool import local_pool, mint
+from cognito_guard import KeyPolicy
+
+POLICY: Final = KeyPolicy(max_age=15.0, stale_for=45.0, cooldown=5.0, timeout=1.0)
+"""Shorter than the default, so that ten minutes see everything."""
+
+ROTATION: Final = 20.0
+"""Seconds between rotations; the keys before the last ones are withdrawn."""
+
+SLACK: Final = 0.5
+"""Seconds by which the clocks of caller, API and key server may be apart, each on a busy machine."""
+
+PHASES: Final = (
+    # name, share of the time, the key server's answer, whether strangers call
+    ("calm", 0.2, "up", False),
+    ("junk", 0.2, "up", True),
+    ("calm after junk", 0.1, "up", False),
+    ("500s and junk", 0.15, "broken", True),
+    ("calm after 500s", 0.1, "up", False),
+    ("hangs", 0.15, "hangs", False),
+    ("calm after hangs", 0.1, "up", False),
+)
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request to the key server: when it came, and the `kid`s it was answered with, if it was."""
+
+    at: float
+    kids: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class KeyServer:
+    """Publishes the pool's keys, or fails to."""
+
+    mode: str = "up"
+    log: list[Asked] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request."""
+        await reader.readuntil(b"\r\n\r\n")
+        asked = Asked(time.monotonic())
+        self.log.append(asked)
+        if self.mode == "hangs":
+            await reader.read()
+        else:
+            jwks = local_pool().jwks()
+            body = json.dumps(jwks).encode()
+            status = "200 OK" if self.mode == "up" else "500 Internal Server Error"
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            if self.mode == "up":
+                asked.kids = frozenset(key["kid"] for key in jwks["keys"])
+        writer.close()
+
+
+def cause(log: list[Asked], kid: str, status: int, began: float, ended: float) -> str | None:
+    """
+    Return why a good token was refused, or None.
+
+    Args:
+        log: What the key server saw.
+        kid: The token's key.
+        status: The answer.
+        began: When the request was sent.
+        ended: When it was answered.
+
+    """
+    before = [asked for asked in log if asked.at <= ended]
+    held = [asked for asked in before if asked.kids and ended - asked.at < POLICY.stale_for + SLACK]
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return None if any(began - asked.at < POLICY.stale_for - SLACK for asked in held) else "no keys held"
+    if (
+        status != HTTPStatus.UNAUTHORIZED
+        or not before
+        or (held and kid in held[-1].kids and held[-1].at < began - SLACK)
+    ):
+        return None
+    # The guard may not ask again before the cooldown is over.
+    if began - before[-1].at >= POLICY.cooldown + SLACK:
+        return None
+    return "key rotated during the cooldown" if before[-1].kids else "key rotated during an outage"
+
+
+class Soak:
+    """The callers, and what became of their calls."""
+
+    def __init__(self, url: str, server: KeyServer) -> None:
+        self._url: Final = url
+        self._server: Final = server
+        self._http: Final = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
+        self._numbers: Final = count()
+        self.phase = ""
+        self.junk = False
+        self.over = False
+        self.results: Final[Counter[tuple[str, str]]] = Counter()
+        self.unexplained: Final[list[str]] = []
+        self.slowest: Final[dict[str, float]] = {}
+        self.tokens: list[str] = []
+
+    def rotate(self) -> None:
+        """Sign with new keys from now on; withdraw those before the last."""
+        pool = local_pool()
+        old = pool.keys
+        for key in pool.published:
+            if key.kid not in {old.access.kid, old.identity.kid}:
+                pool.withdraw(key.kid)
+        pool.rotate()
+        self.tokens = [mint() for _ in range(20)]
+
+    async def call(self, token: str) -> int:
+        """Return the status of a request with *token*."""
+        response = await self._http.get("/", headers={"Authorization": f"Bearer {token}"})
+        return response.status_code
+
+    async def open(self, token: str) -> int:
+        """Return the status of a websocket's handshake with *token*."""
+        url = f"{self._url.replace('http:', 'ws:')}/ws"
+        try:
+            async with connect(url, additional_headers={"Authorization": f"Bearer {token}"}, proxy=None) as websocket:
+                await websocket.recv()
+        except InvalidStatus as error:
+            return error.response.status_code
+        return HTTPStatus.OK
+
+    async def good(self, next_token: Callable[[], str], send: Callable[[str], Awaitable[int]], pause: float) -> None:
+        """Call with good tokens until the end."""
+        while not self.over:
+            phase, token, kid = self.phase, next_token(), local_pool().keys.access.kid
+            began = time.monotonic()
+            status = await send(token)
+            ended = time.monotonic()
+            self.slowest[phase] = max(self.slowest.get(phase, 0.0), ended - began)
+            outcome = "accepted"
+            if status != HTTPStatus.OK:
+                found = cause(self._server.log, kid, status, began, ended)
+                outcome = f"{int(status)}: {found or 'UNEXPLAINED'}"
+                if found is None:
+                    last = [(round(began - asked.at, 2), kid in asked.kids) for asked in self._server.log[-4:]]
+                    self.unexplained.append(f"{phase}: {int(status)} after {ended - began:.2f} s; asked before: {last}")
+            self.results[phase, outcome] += 1
+            await asyncio.sleep(pause)
+
+    async def strangers(self) -> None:
+        """Send tokens that nobody signed, while strangers are about."""
+        kinds: Iterator[Callable[[], str]] = cycle(
+            (
+                lambda: mint(headers={"kid": secrets.token_urlsafe(8)}),
+                lambda: f"{self.tokens[0][:-8]}AAAAAAAA",
+                lambda: self.tokens[0][:200],
+                lambda: mint(lifetime=-10),
+            )
+        )
+        while not self.over:
+            if self.junk:
+                status = await self.call(next(kinds)())
+                self.results[self.phase, f"junk {int(status)}"] += 1
+            await asyncio.sleep(0.02)
+
+    async def run(self, seconds: float) -> None:
+        """Call for so many *seconds*."""
+        seen = cycle(range(20))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(self.good(lambda: self.tokens[next(seen)], self.call, 0.01))
+                group.create_task(self.good(lambda: mint(jti=str(next(self._numbers))), self.call, 0.02))
+            group.create_task(self.good(lambda: self.tokens[0], self.open, 0.05))
+            group.create_task(self.strangers())
+            rotating = group.create_task(self._rotate())
+            for name, share, mode, junk in PHASES:
+                self.phase, self._server.mode, self.junk = name, mode, junk
+                await asyncio.sleep(seconds * share)
+            self.over = True
+            rotating.cancel()
+        await self._http.aclose()
+
+    async def _rotate(self) -> None:
+        while True:
+            await asyncio.sleep(ROTATION)
+            self.rotate()
+
+
+@contextmanager
+def api(jwks_url: str) -> Iterator[str]:
+    """Run the API in a process of its own, and yield its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = [sys.executable, "-m", "benchmarks.soaked", f"--fd={listener.fileno()}", f"--jwks-url={jwks_url}"]
+        options = [
+            f"--{name.replace('_', '-')}={getattr(POLICY, name)}"
+            for name in ("max_age", "stale_for", "cooldown", "timeout")
+        ]
+        process = subprocess.Popen([*command, *options], cwd=ROOT, pass_fds=[listener.fileno()])
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+async def soak(seconds: float) -> bool:
+    """Run it, print what came of it, and return whether every refusal of a good token has a cause."""
+    server = KeyServer()
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
+        with api(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/jwks.json") as url:
+            calls = Soak(url, server)
+            calls.rotate()
+            await calls.run(seconds)
+    for name, *_ in PHASES:
+        print(f"{name}: slowest good call {calls.slowest.get(name, 0):.2f} s")
+        for (phase, outcome), number in sorted(calls.results.items()):
+            if phase == name:
+                print(f"  {number:7} {outcome}")
+    print(f"{len(server.log)} requests for keys, {len(calls.unexplained)} refusals of good tokens without a cause")
+    print("\n".join(calls.unexplained[:20]))
+    accepted_junk = any(outcome == "junk 200" for _, outcome in calls.results)
+    return not calls.unexplained and not accepted_junk
+
+
+def main(arguments: list[str]) -> int:
+    """Return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=(__doc__ or "").strip())
+    parser.add_argument("--seconds", type=float, default=600.0, help="how long to call (default 600)")
+    return 0 if asyncio.run(soak(parser.parse_args(arguments).seconds)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,53 @@
+"""The API that `benchmarks.soak` calls."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import socket
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from benchmarks.pool import CLIENT_ID, POOL_ID, SCOPE
+from cognito_guard import CognitoGuard, KeyPolicy, UserPool
+
+
+def main() -> None:
+    """Serve the app on an inherited socket until the process is told to end."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--jwks-url", required=True)
+    for name in ("max-age", "stale-for", "cooldown", "timeout"):
+        parser.add_argument(f"--{name}", type=float, required=True)
+    told = parser.parse_args()
+    policy = KeyPolicy(max_age=told.max_age, stale_for=told.stale_for, cooldown=told.cooldown, timeout=told.timeout)
+    guard = CognitoGuard(UserPool(POOL_ID, client_ids={CLIENT_ID}, jwks_url=told.jwks_url), key_policy=policy)
+
+    async def answer(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.user.client_id)
+
+    async def echo(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text(websocket.user.client_id)
+        await websocket.close()
+
+    app = Starlette(
+        routes=[
+            Route("/", guard.require(SCOPE)(answer)),
+            WebSocketRoute("/ws", guard.require(SCOPE)(echo)),
+        ]
+    )
+    guard.install(app)
+    # Thousands of refusals are what this is about.
+    logging.getLogger("cognito_guard").setLevel(logging.ERROR)
+    config = uvicorn.Config(app, access_log=False, log_level="critical")
+    uvicorn.Server(config).run([socket.socket(fileno=told.fd)])
+
+
+if __name__ == "__main__":
+    main()

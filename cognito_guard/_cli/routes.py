@@ -1,0 +1,75 @@
+"""`cognito-guard routes`: what every route of an app requires."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cognito_guard._cli.app import add_app_argument, load_app
+from cognito_guard.audit import RouteEntry, findings, routes
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add this command to *subparsers*."""
+    parser = subparsers.add_parser(
+        "routes",
+        help="list every route of an app, and what it requires",
+        description="List every route of an app, and what it requires.",
+    )
+    add_app_argument(parser)
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if there is something wrong with a route")
+    parser.add_argument(
+        "--scopes", metavar="SCOPES", help="the scopes that exist, with commas in between, or a file with one a line"
+    )
+    parser.add_argument(
+        "--opaque", metavar="PATH", action="append", default=[], help="an app at this path need not be looked into"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the routes, and return the exit code."""
+    app = load_app(arguments.app)
+    listed = routes(app)
+    found = findings(app, opaque=arguments.opaque, scopes=_scopes(arguments.scopes))
+    if arguments.json:
+        print(json.dumps([_as_json(route) for route in listed], indent=2))
+    else:
+        print(_table(listed))
+    for finding in found if arguments.strict else ():
+        print(finding, file=sys.stderr)
+    return 1 if arguments.strict and found else 0
+
+
+def _scopes(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    if Path(text).is_file():
+        text = Path(text).read_text(encoding="utf-8")
+    return text.replace(",", " ").split()
+
+
+def _table(listed: Iterable[RouteEntry]) -> str:
+    rows = [("METHOD", "PATH", "REQUIRES", "HANDLER")]
+    rows += [(route.method, route.path, route.requirement, route.handler) for route in listed]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _as_json(route: RouteEntry) -> dict[str, Any]:
+    return {
+        "method": route.method,
+        "path": route.path,
+        "handler": route.handler,
+        "public": route.public,
+        "guarded": route.guarded,
+        "opaque": route.opaque,
+        "requirements": [each.condition.as_data() for each in route.requirements],
+    }

@@ -1,0 +1,179 @@
+"""
+Every name of FastAPI's that its documentation does not promise, behind plain functions.
+
+FastAPI is optional: nothing here imports it, and an app without it pays for a look into `sys.modules`. A release of
+FastAPI can break this file and no other.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
+
+from cognito_guard.errors import ConfigurationError
+
+_OLDEST: Final = (0, 136, 3)
+_DOCUMENTATION: Final = ("openapi_url", "docs_url", "redoc_url", "swagger_ui_oauth2_redirect_url")
+
+
+class Dependency(NamedTuple):
+    """One dependency of a route: what is called, and the scopes of `Security(..., scopes=[...])` that lead to it."""
+
+    call: Any
+    scopes: frozenset[str]
+
+
+def check_version() -> None:
+    """
+    Pass if no FastAPI is loaded, or one that can be guarded.
+
+    Raises:
+        ConfigurationError: It is older than 0.136.3.
+
+    """
+    version = str(getattr(sys.modules.get("fastapi"), "__version__", ""))
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+    if numbers and numbers < _OLDEST:
+        oldest = ".".join(map(str, _OLDEST))
+        raise ConfigurationError(f"FastAPI {version} cannot be guarded; install fastapi>={oldest}")
+
+
+def http_exception() -> type[Exception] | None:
+    """Return FastAPI's `HTTPException`, a subclass of Starlette's, if FastAPI is loaded."""
+    found: type[Exception] | None = getattr(sys.modules.get("fastapi"), "HTTPException", None)
+    return found
+
+
+def is_default_handler(handler: object) -> bool:
+    """Return whether *handler* is an exception handler that FastAPI registers by itself."""
+    return getattr(handler, "__module__", None) == "fastapi.exception_handlers"
+
+
+def is_documentation(handler: object) -> bool:
+    """Return whether *handler* is one of those that FastAPI adds to show its OpenAPI document."""
+    return str(getattr(handler, "__module__", "")).startswith("fastapi.")
+
+
+def documentation_paths(app: object) -> set[str]:
+    """Return the paths of the OpenAPI document of *app* and of the pages that show it."""
+    return {url for name in _DOCUMENTATION if (url := getattr(app, name, None))}
+
+
+def dependency_signature() -> inspect.Signature:
+    """Return the signature by which FastAPI hands the connection, and the scopes of `Security`, to a dependency."""
+    from starlette.requests import HTTPConnection  # noqa: PLC0415 - beside the class that FastAPI knows it by
+
+    scopes = getattr(sys.modules.get("fastapi.security"), "SecurityScopes", None)
+    annotations: dict[str, Any] = {"conn": HTTPConnection}
+    if scopes is not None:
+        annotations["security_scopes"] = scopes
+    return inspect.Signature(
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+            for name, annotation in annotations.items()
+        ]
+    )
+
+
+def flattened(routes: Sequence[BaseRoute]) -> Iterable[Any]:
+    """Return *routes* in order, the routes of included routers in the place of these."""
+    # Up to 0.136 FastAPI copies the routes of an included router, later it keeps them as a tree.
+    contexts: Callable[[Sequence[BaseRoute]], Iterable[Any]] | None = getattr(
+        sys.modules.get("fastapi.routing"), "iter_route_contexts", None
+    )
+    return routes if contexts is None else contexts(routes)
+
+
+def actual_route(route: Any) -> BaseRoute:
+    """Return the route behind one of `flattened`: FastAPI makes some of those anew that it includes."""
+    remade: BaseRoute | None = getattr(getattr(route, "_route_context", None), "starlette_route", None)
+    return remade or getattr(route, "original_route", route)
+
+
+def matches(route: Any, scope: Scope) -> tuple[Match, Scope]:
+    """Ask one of the `flattened` routes whether it takes *scope*, as FastAPI asks it."""
+    context = getattr(route, "_route_context", None)
+    if context is None or context.starlette_route is not None:
+        matched: tuple[Match, Scope] = route.matches(scope)
+        return matched
+    fastapi = {**scope.get("fastapi", {}), "effective_route_context": context}
+    included: tuple[Match, Scope] = route.original_route.matches({**scope, "fastapi": fastapi})
+    return included
+
+
+def is_api_router(handler: object) -> bool:
+    """Return whether *handler* is an `APIRouter`, whose routes are included in an app without it."""
+    return hasattr(handler, "include_router") and not hasattr(handler, "openapi")
+
+
+def is_api_route(route: object) -> bool:
+    """Return whether *route* calls a handler in the way of FastAPI, and answers just the methods that it lists."""
+    return hasattr(route, "dependant") and hasattr(route, "endpoint")
+
+
+def chosen_route(scope: Scope, route: object) -> object:
+    """Return what holds the dependencies of *route*, which a router has just chosen for the request with *scope*."""
+    included = scope.get("fastapi", {}).get("included_router")
+    if included is None:
+        return route
+    # The dependencies of the routers that a route is included by are in its context alone, which FastAPI puts into the
+    # scope only later.
+    contexts = (each for each in included.effective_candidates() if getattr(each, "original_route", None) is route)
+    return next(contexts, route)
+
+
+def dependencies_of(route: object, overrides: Mapping[Any, Any]) -> list[Dependency]:
+    """Return all that a FastAPI *route* depends on, save what *overrides* replace and what that alone depends on."""
+    dependant = getattr(route, "dependant", None)
+    if dependant is None or not dependant.dependencies:
+        return []
+    found = []
+    pending = list(dependant.dependencies)
+    for dependency in pending:
+        if not overrides or dependency.call not in overrides:
+            # While it is gone through: what it depends on comes after what it stands beside.
+            pending += dependency.dependencies
+            scopes = (*(dependency.parent_oauth_scopes or ()), *(dependency.own_oauth_scopes or ()))
+            found.append(Dependency(dependency.call, frozenset(scopes)))
+    return found
+
+
+def frontends(app: Any) -> Iterator[tuple[object, str, Any]]:
+    """Yield what has the dependencies, the path and the files of each `frontend(...)` of *app* and its routers."""
+    router = getattr(app, "router", app)
+    for group in getattr(router, "_iter_low_priority_routes", tuple)():
+        prefix = getattr(group, "frontend_prefix", "")
+        for files in getattr(group, "original_route", group).routes:
+            yield group, prefix + files.path, files.app
+
+
+def is_frontend(scope: Scope) -> bool:
+    """Return whether a router has chosen the files of a `frontend(...)`, which name no endpoint."""
+    return "frontend_path" in scope.get("fastapi", ())
+
+
+def unresolved_annotations(handler: Callable[..., Any]) -> list[str]:
+    """
+    Return the annotations of *handler* that FastAPI cannot resolve.
+
+    It takes the parameter for one of the query then, also where the annotation would have made it a dependency.
+    """
+    function: Any = handler
+    while isinstance(function, functools.partial) or hasattr(function, "__wrapped__"):
+        function = function.func if isinstance(function, functools.partial) else function.__wrapped__
+    names = getattr(function, "__globals__", {})
+    unresolved = []
+    for parameter in inspect.signature(handler).parameters.values():
+        if isinstance(parameter.annotation, str):
+            try:
+                eval(parameter.annotation, names)  # noqa: S307 - as FastAPI does, of the app's own source
+            except Exception:  # noqa: BLE001 - whatever it is, FastAPI goes on with the bare string
+                unresolved.append(parameter.annotation)
+    return unresolved

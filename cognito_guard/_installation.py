@@ -1,0 +1,125 @@
+"""Putting a guard into an app, and looking at the app before it serves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from cognito_guard._fastapi import check_version, documentation_paths
+from cognito_guard._requests.installed import installed_on, is_guard_middleware
+from cognito_guard._requests.internals import HasInternals, Internals
+from cognito_guard._requests.marks import marks_of
+from cognito_guard._requests.middleware import CognitoGuardMiddleware, check_public_paths
+from cognito_guard._routes.openapi import describe
+from cognito_guard.audit import findings
+from cognito_guard.errors import ConfigurationError
+
+_SHOWN: Final = 3
+"""Findings that the summary in the log shows."""
+
+_log: Final = logging.getLogger("cognito_guard")
+
+
+def install(
+    guard: HasInternals,
+    internals: Internals,
+    app: Starlette,
+    *,
+    public_paths: Collection[tuple[str, str]],
+    public_docs: bool,
+    strict: bool,
+    opaque: Collection[str],
+    outermost: bool,
+) -> None:
+    """
+    Put *guard* among the middleware of *app*; see `CognitoGuard.install`.
+
+    Raises:
+        ConfigurationError: *app* cannot be guarded, or not any more.
+
+    """
+    _check_app(guard, app)
+    paths = set(check_public_paths(public_paths))
+    if public_docs:
+        documentation = documentation_paths(app)
+        if not documentation:
+            raise ConfigurationError(
+                "public_docs is for FastAPI apps that serve their documentation, and this app does not; "
+                "leave public_docs out, or set openapi_url"
+            )
+        paths |= {(method, path) for method in ("GET", "HEAD") for path in documentation}
+
+    def check() -> None:
+        # Once more, where the app has put a function of its own in its place.
+        _describe(app, internals)
+        check_app(app, strict=strict, opaque=opaque)
+
+    app.user_middleware.append(Middleware(CognitoGuardMiddleware, guard=guard, public_paths=paths, check=check))
+    _describe(app, internals)
+    if outermost:
+        _keep_outermost(app)
+
+
+def check_app(app: object, *, strict: bool = False, opaque: Collection[str] = ()) -> None:
+    """
+    Pass if *app* may serve; log what was found if that does not keep it from it.
+
+    Raises:
+        ConfigurationError: A route is weaker than it is written, or with *strict* anything was found.
+
+    """
+    found = findings(app, opaque=opaque)
+    stopping = [finding for finding in found if finding.stops or strict]
+    if stopping:
+        count = f"{len(stopping)} routes are" if len(stopping) > 1 else "1 route is"
+        raise ConfigurationError("\n".join([f"refusing to start: {count} not guarded as written", *map(str, stopping)]))
+    if found:
+        shown = [*map(str, found[:_SHOWN]), *(["..."] if len(found) > _SHOWN else [])]
+        _log.warning(
+            "found in the routes: %d; `cognito-guard routes --strict` lists all, install(strict=True) refuses them: %s",
+            len(found),
+            "; ".join(shown),
+        )
+
+
+def _check_app(guard: HasInternals, app: object) -> None:
+    if not isinstance(app, Starlette):
+        raise ConfigurationError(
+            f"install() takes a Starlette or FastAPI app, got {app!r}; "
+            "wrap any other ASGI app: CognitoGuardMiddleware(app, guard=guard)"
+        )
+    check_version()
+    if app.middleware_stack is not None:
+        raise ConfigurationError("the app has served requests already; call guard.install(app) right after making it")
+    if any(installed.guard is guard for installed in installed_on(app)):
+        raise ConfigurationError("this guard is installed on the app already; call guard.install(app) once")
+    if guard in marks_of(app).public:
+        raise ConfigurationError("the app is marked public; drop guard.public(app), or install another guard on it")
+
+
+def _describe(app: Any, internals: Internals) -> None:
+    if hasattr(app, "openapi"):
+        app.openapi = describe(app, internals.verifier.token_url, internals.scope_descriptions)
+
+
+def _keep_outermost(app: Starlette) -> None:
+    """Have the guard stand outside of all middleware but CORS, whatever is added later."""
+    build: Callable[[], Any] = app.build_middleware_stack
+
+    def build_with_guard_outermost() -> Any:
+        app.user_middleware.sort(key=_distance)
+        return build()
+
+    app.build_middleware_stack = build_with_guard_outermost  # type: ignore[method-assign]
+
+
+def _distance(entry: Middleware) -> int:
+    # CORS stays outside: browsers hide an answer from scripts that has no CORS headers, and preflights have no token.
+    if isinstance(entry.cls, type) and issubclass(entry.cls, CORSMiddleware):
+        return 0
+    return 1 if is_guard_middleware(entry.cls) else 2

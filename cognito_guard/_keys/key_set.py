@@ -1,0 +1,309 @@
+"""
+The keys of one user pool: when they are fetched, how long they are trusted, and who waits.
+
+    held keys          fresh (younger than max_age)  due (older than max_age)   none (never had, or at stale_for)
+    -----------------  ----------------------------  -------------------------  ---------------------------------
+    a token's key
+    - is among them    served                        served; a refresh starts   waits for an attempt, else 503
+    - is not           waits for an attempt, else 401 unknown_key               waits for an attempt, else 503
+    start-up           goes on                       goes on; a refresh starts  waits for an attempt, else an error
+    next attempt       a cooldown after the last one began                      a back-off after the last failure
+    an attempt
+    - succeeds         its keys replace all others; they are as old as the attempt
+    - fails            nothing changes                                          the back-off doubles
+    - outlives         counts as failed at `timeout`: nobody joins it, and one more may be made beside it. If it brings
+      timeout          keys after all, they are taken unless newer ones are held
+    who waits
+    - joined an attempt that began earlier, or the attempt failed: waits for one more, if one may start now
+    - finds too many others waiting: 503
+
+An attempt is one GET on a thread of its own (see `attempt`), of each of the pool's URLs in turn until one gives keys
+(see `source`). A process that is stopped in the middle of one (AWS Lambda, a suspended container) finds it outlived.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
+
+from cognito_guard._keys.attempt import Attempt
+from cognito_guard._keys.fetch import Fetch, FetchError
+from cognito_guard._keys.jwks import Key, NoUsableKeyError, usable_keys
+from cognito_guard._keys.policy import (
+    FIRST_BACKOFF,
+    LAST_BACKOFF,
+    MOST_WAITING_COLD,
+    MOST_WAITING_WARM,
+    KeyPolicy,
+    KeyStatus,
+)
+from cognito_guard._keys.source import KeySource
+from cognito_guard._pool import UserPool
+from cognito_guard._report import Reporter
+from cognito_guard.errors import ConfigurationError, KeysUnavailableError, SignatureError
+from cognito_guard.events import KeysFailed, KeysFetched
+
+_GRACE: Final = 1.0
+"""How much longer than `KeyPolicy.timeout` an attempt is waited for, in seconds: the attempt gives up first, so that it
+is known when the next one may start."""
+
+_OUTLIVED: Final = FetchError(
+    "the fetch did not end within its timeout",
+    "the process was stopped meanwhile, had too little processor time, or its own fetch ignores the timeout",
+)
+_NO_THREAD: Final = FetchError("no thread could be started", "check the limits on threads and memory of the process")
+
+_Found = TypeVar("_Found")
+
+
+class _Held(NamedTuple):
+    """Keys and their times. Replaced as a whole, so that no other thread ever meets one half of it."""
+
+    keys: dict[str, Key]
+    loaded_at: float
+    due_at: float
+    gone_at: float
+
+
+class KeySet:
+    """
+    The current keys of *pool*; safe to share between threads, event loops and the children of a fork.
+
+    Args:
+        pool: Where the keys are, and those to start from if it holds any.
+        policy: See `KeyPolicy`.
+        reporter: Told of each attempt.
+        fetch: Gets the document behind a URL.
+        timer: Monotonic clock, in seconds.
+        jitter: Returns a number from 0 to 1 that spreads the attempts of many processes.
+        on_withdrawal: Called when a key is no longer held, or another one under its name.
+
+    Raises:
+        ConfigurationError: The pool's saved key set holds no usable key.
+
+    """
+
+    def __init__(
+        self,
+        pool: UserPool,
+        policy: KeyPolicy,
+        reporter: Reporter,
+        *,
+        fetch: Fetch,
+        timer: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+        on_withdrawal: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._pool_id: Final = pool.pool_id
+        self._source: Final = KeySource(pool.jwks_urls, fetch, timer)
+        self._policy: Final = policy
+        self._reporter: Final = reporter
+        self._timer: Final = timer
+        self._jitter: Final = jitter
+        self._on_withdrawal: Final = on_withdrawal
+        self._held = _Held({}, -math.inf, -math.inf, -math.inf)
+        self._attempt: Attempt | None = None
+        self._outlived: Attempt | None = None
+        self._attempted_at = self._retry_at = self._outlived_from = -math.inf
+        self._failures = 0
+        self._last_error: str | None = None
+        self._locks: Final[dict[int, threading.Lock]] = {}
+        if pool.jwks is not None:
+            try:
+                keys = usable_keys(pool.jwks)
+            except NoUsableKeyError as error:
+                raise ConfigurationError(f"jwks: {error}") from error
+            now = timer()
+            # Due at once: how old a saved set is, nobody knows.
+            self._held = _Held(keys, now, now, now + policy.stale_for)
+
+    def get(self, kid: str) -> Key | None:
+        """Return the key called *kid* if it is held. Never waits; starts a refresh if one is due."""
+        held = self._held
+        now = self._timer()
+        if now >= held.due_at:
+            self._refresh()
+            if now >= held.gone_at:
+                return None
+        return held.keys.get(kid)
+
+    async def find(self, kid: str) -> Key:
+        """
+        Return the key called *kid*, after a refresh if need be and if one may be made.
+
+        Raises:
+            SignatureError: The pool does not publish such a key, as far as is known.
+            KeysUnavailableError: No keys are held and none could be had, or too many requests are waiting.
+
+        """
+        key = await self._wait_for(lambda: self.get(kid))
+        if key is None:
+            self._require_keys()
+            raise SignatureError("unknown_key")
+        return key
+
+    def refresh_if_due(self) -> None:
+        """Start a refresh if one is due and may be made now. Never waits."""
+        if self._timer() >= self._held.due_at:
+            self._refresh()
+
+    async def load(self) -> None:
+        """
+        Fetch the keys unless some are held; those that are due are refreshed in the background.
+
+        Raises:
+            KeysUnavailableError: No keys are held, and none could be had.
+
+        """
+        self.refresh_if_due()
+        await self._wait_for(lambda: self._timer() < self._held.gone_at or None)
+        self._require_keys()
+
+    async def settle(self, patience: float = math.inf) -> None:
+        """Wait until no attempt is under way: *patience* seconds at most, and little longer than one may take."""
+        for attempt in (self._outlived, self._attempt):
+            if attempt is not None:
+                await attempt.end(min(patience, self._policy.timeout + _GRACE))
+
+    def status(self) -> KeyStatus:
+        """Return how the keys are."""
+        held = self._held
+        now = self._timer()
+        ready = now < held.gone_at
+        error = self._last_error
+        return KeyStatus(
+            ready=ready,
+            keys=len(held.keys) if ready else 0,
+            age=now - held.loaded_at if held.keys else None,
+            last_error=error,
+            next_attempt=None if error is None else self._next_attempt_in(now),
+        )
+
+    async def _wait_for(self, look: Callable[[], _Found | None]) -> _Found | None:
+        """Return what *look* finds, now or after one attempt; after two, if the first says nothing about now."""
+        found = look()
+        for _ in range(2):
+            if found is not None:
+                break
+            known, earlier = self._held, self._attempt
+            attempt = self._refresh()
+            if attempt is not None:
+                await self._join(attempt)
+            # In any case: an attempt may have begun and ended since the last look.
+            found = look()
+            answered = self._held is not known and self._timer() < self._held.due_at
+            if attempt is None or (answered and attempt is not earlier):
+                break
+        return found
+
+    async def _join(self, attempt: Attempt) -> None:
+        now = self._timer()
+        if attempt.waiting >= (MOST_WAITING_WARM if now < self._held.gone_at else MOST_WAITING_COLD):
+            raise KeysUnavailableError(math.ceil(FIRST_BACKOFF))
+        await attempt.wait(self._policy.timeout + _GRACE)
+
+    def _next_attempt_in(self, now: float) -> float:
+        held = now < self._held.gone_at
+        return max(0.0, (self._attempted_at + self._policy.cooldown if held else self._retry_at) - now)
+
+    def _require_keys(self) -> None:
+        now = self._timer()
+        if now >= self._held.gone_at:
+            raise KeysUnavailableError(math.ceil(max(1.0, self._next_attempt_in(now))))
+
+    @property
+    def _lock(self) -> threading.Lock:
+        # One for each process: in a forked child nobody would release one that a thread of the parent held.
+        return self._locks.setdefault(os.getpid(), threading.Lock())
+
+    def _refresh(self) -> Attempt | None:
+        """Return the attempt under way, or a new one if it may be made now."""
+        failures: list[KeysFailed] = []
+        with self._lock:
+            now = self._timer()
+            attempt = self._attempt
+            if attempt is not None and attempt.under_way:
+                if now < self._attempted_at + self._policy.timeout:
+                    return attempt
+                if self._outlived is not None and self._outlived.under_way:
+                    return None
+                self._outlived, self._attempt, self._outlived_from = attempt, None, self._attempted_at
+                failures.append(self._failed(_OUTLIVED, self._attempted_at))
+            attempt = None
+            if self._next_attempt_in(now) == 0:
+                self._attempted_at = now
+                try:
+                    attempt = Attempt(partial(self._run, now), name=f"cognito-guard {self._pool_id}")
+                except RuntimeError:
+                    # The process has too many threads, or the interpreter is shutting down.
+                    failures.append(self._failed(_NO_THREAD, now))
+                self._attempt = attempt
+        # After the lock: on_event may ask for the keys in turn.
+        for failure in failures:
+            self._reporter.keys_failed(failure, self._outlook())
+        return attempt
+
+    def _run(self, began: float) -> None:
+        event: KeysFetched | KeysFailed | None = None
+        try:
+            keys = self._source.keys(self._policy.timeout)
+        except FetchError as error:
+            with self._lock:
+                if began != self._outlived_from:
+                    event = self._failed(error, began)
+        else:
+            with self._lock:
+                if began >= self._held.loaded_at:
+                    event = self._loaded(keys, began)
+        if isinstance(event, KeysFailed):
+            self._reporter.keys_failed(event, self._outlook())
+        elif event is not None:
+            self._reporter.keys_fetched(event)
+
+    def _loaded(self, fetched: dict[str, Key], began: float) -> KeysFetched:
+        held = self._held.keys
+        # A key whose material is the same stays the same object: verdicts reached with it remain good.
+        keys = {kid: held[kid] if held.get(kid) == key else key for kid, key in fetched.items()}
+        # As old as the question: the process may have been stopped with the answer unread.
+        self._held = _Held(keys, began, began + self._policy.max_age, began + self._policy.stale_for)
+        self._failures, self._last_error = 0, None
+        if any(keys.get(kid) is not key for kid, key in held.items()):
+            self._on_withdrawal()
+        return KeysFetched(
+            self._pool_id,
+            kids=frozenset(keys),
+            added=frozenset(kid for kid, key in keys.items() if held.get(kid) is not key),
+            removed=frozenset(held.keys() - keys.keys()),
+        )
+
+    def _failed(self, error: FetchError, began: float) -> KeysFailed:
+        now = self._timer()
+        usable = now < self._held.gone_at
+        self._last_error = f"{error}; {error.advice}" if error.advice else str(error)
+        if usable:
+            # The cooldown sees to it; should the keys run out before it is over, nothing stands in the way.
+            self._failures = 0
+        else:
+            longest = min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures, 10))
+            # A process that was stopped meanwhile has waited already.
+            self._retry_at = min(now, began + self._policy.timeout) + longest * (1 + self._jitter()) / 2
+            self._failures += 1
+        return KeysFailed(
+            self._pool_id, str(error), usable=usable, advice=error.advice, next_attempt=self._next_attempt_in(now)
+        )
+
+    def _outlook(self) -> str:
+        held = self._held
+        now = self._timer()
+        if now >= held.gone_at:
+            return "no keys to verify tokens with"
+        return (
+            f"{len(held.keys)} keys, fetched {now - held.loaded_at:.0f} s ago, "
+            f"stay in use for {held.gone_at - now:.0f} s at most"
+        )

@@ -1,0 +1,95 @@
+"""RFC 6750 on the wire, in both directions: headers to token, error to challenge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from cognito_guard.errors import (
+    ConfigurationError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    InvalidTokenError,
+    MalformedTokenError,
+    MissingTokenError,
+    RefusalError,
+)
+
+_SCHEME: Final = b"bearer "
+_START: Final = len(_SCHEME)
+_TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_REALM: Final = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")  # what a quoted string holds without escapes
+
+
+def authorization(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """Return the values of the Authorization headers among raw ASGI *headers*."""
+    return [value for name, value in headers if name == b"authorization"]
+
+
+def bearer_token(headers: Iterable[tuple[bytes, bytes]], longest: int) -> str:
+    """
+    Return the bearer token in raw ASGI *headers*, whatever characters it is made of: see `fault_of`.
+
+    Only the Authorization header counts; the form and query methods of RFC 6750 sections 2.2 and 2.3 are deliberately
+    not supported.
+
+    Args:
+        headers: Names in lower case, and values.
+        longest: The longest token that is looked at, in characters.
+
+    Raises:
+        MissingTokenError: There is no such header, or it is of another scheme.
+        InvalidRequestError: There are two, or nothing follows the scheme.
+        MalformedTokenError: The token is longer than *longest*.
+
+    """
+    values = authorization(headers)
+    if not values:
+        raise MissingTokenError
+    if len(values) > 1:
+        raise InvalidRequestError("repeated_header")
+    value = values[0]
+    scheme = value[:_START].lower()
+    if scheme != _SCHEME:
+        raise InvalidRequestError("malformed_header") if scheme == _SCHEME.strip() else MissingTokenError
+    if len(value) > _START + longest:
+        raise MalformedTokenError("oversized")
+    token = value[_START:].lstrip(b" ")
+    if not token:
+        raise InvalidRequestError("malformed_header")
+    return token.decode("latin-1")
+
+
+def fault_of(token: str, error: RefusalError) -> RefusalError:
+    """
+    Return what is wrong with a request whose *token* was refused with *error*.
+
+    Credentials that are no token68 (RFC 9110 section 11.2) make a malformed request of it. That takes a look at each
+    character, and no token that is accepted needs it: a JWT has no others.
+    """
+    if isinstance(error, InvalidTokenError) and not _TOKEN68.fullmatch(token):
+        return InvalidRequestError("malformed_header")
+    return error
+
+
+def challenge(error: RefusalError, realm: str | None) -> str:
+    """Return the WWW-Authenticate value that answers *error* (RFC 6750 section 3)."""
+    parameters = {"realm": realm, "error": error.code, "error_description": error.code and error.description}
+    if isinstance(error, InsufficientScopeError):
+        parameters["scope"] = " ".join(error.required)
+    listed = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)
+    return f"Bearer {listed}".rstrip()
+
+
+def check_realm(realm: str | None) -> str | None:
+    """
+    Return *realm*, if it can stand in a challenge as it is.
+
+    Raises:
+        ConfigurationError: It can not.
+
+    """
+    if realm is not None and not (isinstance(realm, str) and _REALM.fullmatch(realm)):
+        raise ConfigurationError(f"realm must be printable ASCII without quotes and backslashes, got {realm!r}")
+    return realm

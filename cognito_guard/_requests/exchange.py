@@ -1,0 +1,122 @@
+"""One request that a guard hands on to the app, and what the app answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from starlette.authentication import AuthCredentials, UnauthenticatedUser
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cognito_guard._principal import Principal
+from cognito_guard._requests.bearer import authorization
+from cognito_guard._requests.expiry import until_expiry
+from cognito_guard._requests.internals import internals_of
+from cognito_guard._requests.scope import GuardedScope, SealedScope, is_open
+from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, current_scope
+from cognito_guard.errors import RefusalError
+
+_FIRST_REDIRECT: Final = 300
+"""From this status on an answer says no: a redirect to a login page, or an error."""
+
+
+class Anonymous(UnauthenticatedUser):
+    """What `request.user` is on a public route when there is no caller."""
+
+
+async def hand_on(app: ASGIApp, state: RequestState, scope: Scope, receive: Receive, send: Send) -> None:
+    """
+    Serve a connection with *app*, in a scope that judges each choice of a route.
+
+    Once the request is refused nothing that *app* sends gets out, save the answer of its own handler for such errors.
+    """
+    guarded = _enter(scope, state)
+    outer_app = scope.get("app", app)
+    if state.principal is not None and scope["type"] == "websocket" and internals_of(state.guard).close_on_expiry:
+        receive, send = until_expiry(state.principal, internals_of(state.guard).verifier, receive, send)
+
+    # A closure, not a method: the scope holds the state and servers hold scope and send together; a method would make a
+    # reference cycle. A plain function, since a coroutine would cost each message a frame more.
+    def send_unless_refused(message: Message) -> Awaitable[None]:
+        stranger = state.stranger
+        if not state.started and stranger is not None and not (stranger.arrived or _allows(stranger, message)):
+            state.refuse(stranger.because, guarded)
+        if state.refusal is not None and not state.is_answered:
+            if not _is_answer_of_the_app(message, state, state.refusal):
+                return _nothing()
+            state.is_answered = True
+        state.started = True
+        return send(message)
+
+    previous = current_scope.get()
+    current_scope.set(guarded)
+    try:
+        await app(guarded, receive, send_unless_refused)
+    except Exception as error:
+        await _answer(state, outer_app, guarded, receive, send)
+        # Starlette raises a RuntimeError from a refusal whose answer was kept back here.
+        if state.refusal is None or (error is not state.refusal and error.__cause__ is not state.refusal):
+            raise
+    else:
+        await _answer(state, outer_app, guarded, receive, send)
+    finally:
+        # Not reset(), which raises where the server ends the request in another context.
+        current_scope.set(previous)
+        state.is_over = True
+
+
+def _enter(scope: Scope, state: RequestState) -> GuardedScope:
+    before = scope.get(SCOPE_KEY)
+    # Servers may ask one app after another with the same scope: what is over counts no more.
+    scope[SCOPE_KEY] = (state,) if before is None else (*(each for each in before if _counts(each, scope)), state)
+    # What an outer middleware of the app's own has put here is left alone.
+    if before is not None or ("user" not in scope and "auth" not in scope):
+        user = scope.get("user")
+        if user is None or isinstance(user, Principal | Anonymous):
+            principal = state.principal
+            scope["user"] = principal or Anonymous()
+            scope["auth"] = AuthCredentials(() if principal is None else list(principal.scopes))
+    if "state" not in scope:
+        # Shared with middleware outside, which reads request.state when the response passes.
+        scope["state"] = {}
+    if before is None and state.stranger is None:
+        return GuardedScope(scope)
+    return GuardedScope(scope) if is_open(scope) else SealedScope(scope)
+
+
+def _counts(state: RequestState, scope: Scope) -> bool:
+    """Return whether an outer pass has a say in the request with *scope*."""
+    stranger = state.stranger
+    # A stranger who has arrived may send requests on that have credentials of their own.
+    left = stranger is not None and stranger.arrived and authorization(scope["headers"]) != authorization(state.headers)
+    return not state.is_over and not left
+
+
+async def _answer(state: RequestState, app: object, scope: Scope, receive: Receive, send: Send) -> None:
+    if state.refusal is not None and not state.is_answered:
+        apps = (scope.get("app"), app)
+        refusals = internals_of(state.guard).refusals
+        await refusals.send(scope, receive, send, error=state.refusal, apps=apps, is_open=state.started)
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _allows(stranger: Stranger, message: Message) -> bool:
+    """Return whether *message* begins the answer of a `CORSMiddleware` to a preflight."""
+    return stranger.preflight and any(
+        name.startswith(b"access-control-allow-") for name, _ in message.get("headers", ())
+    )
+
+
+def _is_answer_of_the_app(message: Message, state: RequestState, refusal: RefusalError) -> bool:
+    """Return whether a handler that the app registered for refusals sends *message*, which then gets their headers."""
+    if not state.left_to_app or message.get("status", 0) < _FIRST_REDIRECT:
+        return False
+    if message["status"] == refusal.status:
+        headers: Any = MutableHeaders(scope=message)
+        for name, value in (refusal.headers or {}).items():
+            headers.setdefault(name, value)
+    return True

@@ -1,0 +1,45 @@
+"""Websockets that end with the token they were opened with."""
+
+from __future__ import annotations
+
+import anyio
+from starlette.types import Message, Receive, Send
+
+from cognito_guard._principal import Principal
+from cognito_guard._tokens.verifier import Verifier
+
+UNAUTHORIZED: int = 3000
+"""The registered code for a socket that is closed for want of credentials (IANA, WebSocket Close Codes)."""
+
+
+def until_expiry(principal: Principal, verifier: Verifier, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """
+    Return *receive* and *send* of a websocket that close it, with code 3000, once the token of *principal* has expired.
+
+    Both look at the guard's clock. A socket on which nothing happens is closed by a timer.
+    """
+    closed = False
+
+    async def close() -> None:
+        nonlocal closed
+        if not closed:
+            closed = True
+            await send({"type": "websocket.close", "code": UNAUTHORIZED, "reason": "expired"})
+
+    async def receive_until_expiry() -> Message:
+        while (left := verifier.seconds_left(principal)) > 0:
+            with anyio.move_on_after(left):
+                message = await receive()
+                if verifier.seconds_left(principal) > 0 or message["type"] == "websocket.disconnect":
+                    return message
+        await close()
+        return {"type": "websocket.disconnect", "code": UNAUTHORIZED, "reason": "expired"}
+
+    async def send_until_expiry(message: Message) -> None:
+        if verifier.seconds_left(principal) <= 0:
+            await close()
+            # Starlette makes a WebSocketDisconnect of it.
+            raise OSError("the access token has expired")
+        await send(message)
+
+    return receive_until_expiry, send_until_expiry

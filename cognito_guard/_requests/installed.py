@@ -1,0 +1,58 @@
+"""Which guards are installed on an app, and what else stands in front of its routes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from starlette.middleware import Middleware
+
+from cognito_guard._requests.internals import HasInternals
+
+
+class Installed(NamedTuple):
+    """A guard in the list of an app's middleware: its place there, and the paths that it opens."""
+
+    place: int
+    guard: HasInternals
+    public_paths: frozenset[tuple[str, str]]
+
+
+def installed_on(app: object) -> list[Installed]:
+    """Return the guards among the middleware of *app*, outermost first."""
+    found = []
+    for place, entry in enumerate(middleware_of(app)):
+        options = options_of(entry)
+        guard = options.get("guard")
+        if is_guard_middleware(entry.cls) and isinstance(guard, HasInternals):
+            found.append(Installed(place, guard, frozenset(options.get("public_paths", ()))))
+    return found
+
+
+def middleware_of(app: object) -> list[Middleware]:
+    """Return the middleware that was added to *app*, outermost first."""
+    return list(getattr(app, "user_middleware", ()))
+
+
+def options_of(entry: Middleware) -> dict[str, Any]:
+    """Return the arguments of *entry* by name, also those that were given by position."""
+    try:
+        # A stand-in for the app that is wrapped.
+        return inspect.signature(entry.cls).bind(None, *entry.args, **entry.kwargs).arguments
+    except (TypeError, ValueError):
+        return {}
+
+
+def is_guard_middleware(cls: object) -> bool:
+    """Return whether *cls* is `CognitoGuardMiddleware` or a class made of it."""
+    return bool(getattr(cls, "is_cognito_guard", False))
+
+
+def chain_of(app: Any) -> Iterator[Any]:
+    """Yield *app* and what it wraps, as far as `.app` leads, up to what has routes."""
+    seen: set[int] = set()
+    while app is not None and id(app) not in seen:
+        seen.add(id(app))
+        yield app
+        app = None if hasattr(app, "routes") else getattr(app, "app", None)

@@ -1,0 +1,44 @@
+"""What the request path needs of a guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cognito_guard._requests.refusals import Refusals
+from cognito_guard._tokens.verifier import Verifier
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Internals:
+    """
+    The parts of one guard.
+
+    Attributes:
+        verifier: Judges tokens. Tests replace it, and with it clock and keys.
+        refusals: Answers what is refused.
+        check: Called with an app before it serves; raises `ConfigurationError` if it must not.
+        close_on_expiry: Whether websockets are closed when their token expires.
+        has_public: Whether anything was marked public.
+        scope_descriptions: What scopes are about, by scope.
+
+    """
+
+    verifier: Verifier
+    refusals: Refusals
+    check: Callable[[object], None]
+    close_on_expiry: bool = False
+    has_public: bool = False
+    scope_descriptions: dict[str, str] = field(default_factory=dict)
+
+
+class HasInternals:
+    """Base of `CognitoGuard`, for modules below it."""
+
+    def __init__(self, internals: Internals) -> None:
+        self._internals = internals
+
+
+def internals_of(guard: HasInternals) -> Internals:
+    """Return the parts of *guard*."""
+    return guard._internals  # noqa: SLF001 - private to users of the package, not to its modules

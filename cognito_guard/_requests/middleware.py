@@ -1,0 +1,194 @@
+"""The middleware: tells who calls, lets strangers try what is public, and refuses everyone else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Final
+
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cognito_guard._principal import Principal
+from cognito_guard._requests.bearer import authorization, bearer_token, fault_of
+from cognito_guard._requests.exchange import hand_on
+from cognito_guard._requests.internals import HasInternals, internals_of
+from cognito_guard._requests.lookup import Way, place_in, preflight_way, public_way, route_path, routes_of
+from cognito_guard._requests.marks import marks_of
+from cognito_guard._requests.scope import members_of
+from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, place_of
+from cognito_guard.errors import ConfigurationError, KeysUnavailableError, RefusalError
+
+_log: Final = logging.getLogger("cognito_guard")
+
+
+class CognitoGuardMiddleware:
+    """
+    Lets requests through to *app* if they carry a good access token, or if they are for a public route.
+
+    Usually put in place by `CognitoGuard.install`. Around an app by hand, it belongs inside of all middleware that
+    rewrites paths or methods, because it looks at the request as it is here.
+
+    Args:
+        app: Any ASGI app. Public routes are found where it has Starlette's or FastAPI's routes.
+        guard: Judges tokens.
+        public_paths: Pairs of method and exact path (below `root_path`) that are open, for routes which cannot be
+            marked with `guard.public`. A websocket's method is `WEBSOCKET`.
+        check: Called when the app starts, or else with its first connection; raises if it must not serve.
+
+    Raises:
+        ConfigurationError: A public path is not such a pair.
+
+    """
+
+    is_cognito_guard = True
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        guard: HasInternals,
+        public_paths: Collection[tuple[str, str]] = (),
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        self.app: Final = app
+        self.guard: Final = guard
+        self.public_paths: Final = check_public_paths(public_paths)
+        self._check: Callable[[], None] | None = check or partial(internals_of(guard).check, self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if self._check is not None:
+            await self._run_check(self._check, scope, send)
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif scope["type"] not in {"http", "websocket"}:
+            raise ConfigurationError(f"connections of type {scope['type']!r} cannot be guarded")
+        else:
+            principal = self._known(scope)
+            state = (
+                await self._identify(scope, receive, send)
+                if principal is None
+                else RequestState(self.guard, scope["headers"], principal)
+            )
+            if state is not None:
+                await hand_on(self.app, state, scope, receive, send)
+
+    async def _identify(self, scope: Scope, receive: Receive, send: Send) -> RequestState | None:
+        """Return the state of a request that may go on, or None if it was answered."""
+        internals = internals_of(self.guard)
+        headers = scope["headers"]
+        token: str | None = None
+        try:
+            token = bearer_token(headers, internals.verifier.max_token_length)
+            principal = await internals.verifier.verify(token)
+        except RefusalError as error:
+            # The scope will keep it, and its traceback the scope: a cycle, for the garbage collector to find.
+            reason = (error if token is None else fault_of(token, error)).with_traceback(None)
+            stranger = Stranger(reason)
+            state = RequestState(self.guard, headers, None, stranger)
+            way = self._way(stranger, scope)
+            if way is None:
+                refusal = state.refuse(reason, scope)
+                app = scope.get("app", self.app)
+                await internals.refusals.send(scope, receive, send, error=refusal, apps=(app,))
+                return None
+            if way.redirect is not None:
+                await RedirectResponse(way.redirect)(scope, receive, send)
+                return None
+            stranger.mounts = way.mounts
+            return state
+        return RequestState(self.guard, headers, principal)
+
+    def _known(self, scope: Scope) -> Principal | None:
+        """Return the caller, if this guard has let in this very request further out, or has seen the token before."""
+        headers = scope["headers"]
+        for state in scope.get(SCOPE_KEY, ()):
+            if state.guard is self.guard and state.headers is headers and state.principal and not state.is_over:
+                taken_over: Principal = state.principal
+                return taken_over
+        credentials = authorization(headers)
+        return internals_of(self.guard).verifier.known(credentials[0]) if len(credentials) == 1 else None
+
+    def _way(self, stranger: Stranger, scope: Scope) -> Way | None:
+        """Return the way that a stranger may try, or None; what was really chosen is looked at again on arrival."""
+        # Servers hand on whatever is sent for a method, "WEBSOCKET" too.
+        method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
+        if (method, route_path(scope)) in self.public_paths and (method != "WEBSOCKET" or "method" not in scope):
+            stranger.open_path = place_of(scope)
+            # Where there are routes, the one that is chosen there is looked at.
+            stranger.arrived = routes_of(self._ahead(scope)[0]) is None
+            return Way({})
+        if self.guard in marks_of(self.app).public:
+            stranger.arrived = stranger.open_below = True
+            return Way({})
+        stranger.preflight = _is_preflight(scope)
+        if not stranger.preflight and not internals_of(self.guard).has_public:
+            return None
+        # A copy, since FastAPI's routes leave notes in the scope that they are asked about.
+        asked = dict(members_of(scope))
+        try:
+            app, place = self._ahead(scope)
+            way = public_way(app, asked, self.guard)
+            return preflight_way(app, asked, place) if way is None and stranger.preflight else way
+        except Exception:  # noqa: BLE001 - of convertors and route classes of the app's own
+            return None
+
+    def _ahead(self, scope: Scope) -> tuple[object, int]:
+        """Return the app whose routes are ahead, and from which of its middleware on."""
+        app = scope.get("app")
+        # Through middleware of the app's own there is no looking; but where it ends is known if Starlette put it there.
+        place = place_in(app, self.guard) if routes_of(self.app) is None else None
+        return (self.app, 0) if place is None else (app, place)
+
+    async def _run_check(self, check: Callable[[], None], scope: Scope, send: Send) -> None:
+        try:
+            check()
+        except ConfigurationError as error:
+            if scope["type"] == "lifespan":
+                # Said as well as raised: an exception alone may be taken to mean that there is no lifespan.
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        self._check = None
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_keys(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                try:
+                    await internals_of(self.guard).verifier.prefetch()
+                except KeysUnavailableError:
+                    _log.warning("starting without keys; requests are answered with 503 until they can be fetched")
+            elif message["type"] == "lifespan.shutdown.complete":
+                # Before it is sent: servers may end the process right after.
+                await internals_of(self.guard).verifier.wind_down()
+            await send(message)
+
+        await self.app(scope, receive, send_with_keys)
+
+
+def check_public_paths(public_paths: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """
+    Return *public_paths* as a set.
+
+    Raises:
+        ConfigurationError: One is not a pair of an upper-case method and a plain path.
+
+    """
+    for entry in public_paths:
+        match entry:
+            case (str(method), str(path)) if (
+                method.isupper() and path.startswith("/") and path.isprintable() and not set(path) & set("*{}?#")
+            ):
+                continue
+        raise ConfigurationError(
+            "public_paths holds pairs of a method and an exact path, such as ('GET', '/openapi.json'), "
+            f"without wildcards or parameters; got {entry!r}"
+        )
+    return frozenset(public_paths)
+
+
+def _is_preflight(scope: Scope) -> bool:
+    if scope.get("method") != "OPTIONS":
+        return False
+    names = {name for name, _ in scope["headers"]}
+    return b"origin" in names and b"access-control-request-method" in names

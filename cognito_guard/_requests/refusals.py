@@ -1,0 +1,124 @@
+"""Builds the response to a refused request: the only place that answers in place of the app."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from cognito_guard._fastapi import http_exception, is_default_handler
+from cognito_guard._principal import Principal
+from cognito_guard._report import Reporter
+from cognito_guard._requests.bearer import challenge, check_realm
+from cognito_guard.errors import KeysUnavailableError, RefusalError
+
+OnError = Callable[[HTTPConnection, RefusalError], Response | Awaitable[Response]]
+
+# Registered codes for a socket that is closed for want of credentials, and of permission (IANA, WebSocket Close Codes).
+_CLOSE_CODES: Final = {403: 3003, 500: 1011, 503: 1013}
+_UNAUTHORIZED: Final = 3000
+
+
+class Refusals:
+    """
+    Builds the responses to refused requests.
+
+    Args:
+        realm: The protection space to name in challenges (RFC 9110 section 11.5), or None.
+        on_error: Makes the response in place of the JSON body; may be a coroutine function.
+        reporter: Told of each refusal.
+
+    Raises:
+        ConfigurationError: The realm can not stand in a header.
+
+    """
+
+    def __init__(self, *, realm: str | None, on_error: OnError | None, reporter: Reporter) -> None:
+        self._realm: Final = check_realm(realm)
+        self._on_error: Final = on_error
+        self._reporter: Final = reporter
+
+    def prepare(self, error: RefusalError, principal: Principal | None, _scope: Scope) -> RefusalError:
+        """Report *error*, and return a copy of it that has the headers of its answer."""
+        self._reporter.refused(error, principal)
+        return error.with_headers(self._headers(error))
+
+    def _headers(self, error: RefusalError) -> dict[str, str]:
+        if isinstance(error, KeysUnavailableError):
+            return {"retry-after": str(error.retry_after)}
+        return {"www-authenticate": challenge(error, self._realm)}
+
+    def is_left_to(self, app: object, error: RefusalError) -> bool:
+        """Return whether *app* answers *error* by itself, with a handler that was registered for it."""
+        return self._on_error is None and _handler(app, error) is not None
+
+    async def send(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        error: RefusalError,
+        apps: tuple[object, ...],
+        is_open: bool = False,
+    ) -> None:
+        """
+        Answer with *error*, as `on_error` or a handler of one of *apps* wants it said, or else as a JSON object.
+
+        A websocket that *is_open*, or of a server without the denial extension, is closed.
+        """
+        denies = not is_open and "websocket.http.response" in scope.get("extensions", {})
+        if scope["type"] == "websocket" and not denies:
+            code = _CLOSE_CODES.get(error.status, _UNAUTHORIZED)
+            await send({"type": "websocket.close", "code": code, "reason": error.reason})
+            return
+        conn = Request(scope, receive) if scope["type"] == "http" else WebSocket(scope, receive, send)
+        response = await self._response(conn, error, apps)
+        await response(scope, receive, send)
+        error.__traceback__ = None
+
+    async def _response(self, conn: HTTPConnection, error: RefusalError, apps: tuple[object, ...]) -> Response:
+        handlers = (_handler(app, error) or _fastapi_handler(app) for app in apps)
+        handler: Callable[[Any, Any], Any] | None = self._on_error or next(filter(None, handlers), None)
+        if handler is None:
+            body = {"error": error.code or error.reason, "error_description": error.description}
+            return JSONResponse(body, error.status, error.headers)
+        if inspect.iscoroutinefunction(handler):
+            made = handler(conn, error)
+        else:
+            made = await run_in_threadpool(handler, conn, error)
+        response: Response = await made if inspect.isawaitable(made) else made
+        for name, value in (error.headers or {}).items():
+            response.headers.setdefault(name, value)
+        return response
+
+
+def _fastapi_handler(app: object) -> Callable[[Any, Any], Any] | None:
+    """Return what *app* registered for FastAPI's HTTPException, a subclass of Starlette's, of which ours is none."""
+    handler: Callable[[Any, Any], Any] | None = _handlers(app).get(http_exception())
+    return handler
+
+
+def _handler(app: object, error: RefusalError) -> Callable[[Any, Any], Any] | None:
+    """Return what *app* itself registered for *error*, its status, or a class it belongs to, down to HTTPException."""
+    handlers = _handlers(app)
+    classes = type(error).__mro__
+    for key in (error.status, *classes[: classes.index(HTTPException) + 1]):
+        handler: Callable[[Any, Any], Any] | None = handlers.get(key)
+        # FastAPI brings a handler for HTTPException along, which nobody asked for.
+        if handler is not None and not is_default_handler(handler):
+            return handler
+    return None
+
+
+def _handlers(app: object) -> Mapping[Any, Any]:
+    # Other frameworks have an attribute of this name with handlers that are called in another way.
+    return app.exception_handlers if isinstance(app, Starlette) else {}

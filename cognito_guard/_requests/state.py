@@ -1,0 +1,151 @@
+"""The state of one pass of a request through a guard: who calls, where it may go, and whether it was refused."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any, Final
+
+from starlette.types import Scope
+
+from cognito_guard._principal import Principal
+from cognito_guard._requests.bearer import authorization
+from cognito_guard._requests.internals import HasInternals, internals_of
+from cognito_guard.errors import NotInstalledError, RefusalError
+
+SCOPE_KEY: Final = "cognito_guard"
+"""Where the scope of a request has its states, that of the outermost pass first."""
+
+current_scope: Final[ContextVar[Scope | None]] = ContextVar("cognito_guard_scope", default=None)
+"""The scope of the request that is being served, as the innermost guard handed it on."""
+
+_log: Final = logging.getLogger("cognito_guard")
+
+
+class Stranger:
+    """
+    A request without a caller, on the way to something public.
+
+    Attributes:
+        because: Why there is no caller.
+        mounts: The apps of the mounts on the way, by `id`; True for one that is public as a whole.
+        open_path: The place, see `place_of`, that `public_paths` open.
+        preflight: Whether the request is a CORS preflight.
+        arrived: Whether it has arrived at something public.
+        open_below: Whether that was a whole app.
+
+    """
+
+    __slots__ = ("arrived", "because", "mounts", "open_below", "open_path", "preflight")
+
+    def __init__(self, because: RefusalError) -> None:
+        self.because = because
+        self.mounts: Mapping[int, bool] = {}
+        self.open_path: tuple[str | None, str] | None = None
+        self.preflight = self.arrived = self.open_below = False
+
+
+class RequestState:
+    """
+    What a guard knows of one pass of a request.
+
+    Attributes:
+        guard: The guard.
+        headers: The request's headers, by which it was judged.
+        principal: The caller, or None.
+        stranger: What is known of a request without a caller, or None.
+        refusal: What the request was refused with. It is final: from then on nothing that the app sends gets out, save
+            the answer of a handler that the app registered for such errors.
+        left_to_app: Whether there is such a handler.
+        started: Whether the app has begun to answer, or has accepted a websocket.
+        is_answered: Whether a handler of the app answers the refusal.
+        is_over: Whether the app has returned.
+
+    """
+
+    __slots__ = (
+        "guard",
+        "headers",
+        "is_answered",
+        "is_over",
+        "left_to_app",
+        "principal",
+        "refusal",
+        "started",
+        "stranger",
+    )
+
+    def __init__(
+        self, guard: HasInternals, headers: Any, principal: Principal | None, stranger: Stranger | None = None
+    ) -> None:
+        self.guard = guard
+        self.headers = headers
+        self.principal = principal
+        self.stranger = stranger
+        self.refusal: RefusalError | None = None
+        self.left_to_app = self.started = self.is_answered = self.is_over = False
+
+    def refuse(self, error: RefusalError, scope: Scope) -> RefusalError:
+        """Return what to raise for *error*, having noted and reported that it ends this request."""
+        if self.refusal is not None:
+            return self.refusal
+        refusals = internals_of(self.guard).refusals
+        refusal = refusals.prepare(error, self.principal, scope)
+        # Of an answer that has begun there is nothing to take back; a websocket can be closed.
+        if not self.started or scope["type"] == "websocket":
+            self.refusal = refusal
+            # Not for a websocket: Starlette would answer in a way that the server may not have offered.
+            self.left_to_app = scope["type"] == "http" and refusals.is_left_to(scope.get("app"), error)
+        return refusal
+
+
+def place_of(scope: Scope) -> tuple[str | None, str]:
+    """Return what a request is for: its method, None for a websocket, and its path."""
+    return scope.get("method"), scope["path"]
+
+
+def states_of(scope: Scope) -> tuple[RequestState, ...]:
+    """Return the states of the passes that *scope* is in, outermost first."""
+    states: tuple[RequestState, ...] = scope.get(SCOPE_KEY, ())
+    return states
+
+
+def latest_state(scope: Scope, guard: HasInternals) -> RequestState | None:
+    """Return the state of the innermost pass through *guard* that *scope* is in, or None."""
+    for state in reversed(scope.get(SCOPE_KEY, ())):
+        if state.guard is guard:
+            found: RequestState = state
+            return found
+    return None
+
+
+def state_of(scope: Scope, guard: HasInternals) -> RequestState:
+    """
+    Return what *guard* knows of the request with *scope*.
+
+    Raises:
+        NotInstalledError: The request did not pass the guard, or has other credentials than the one that did.
+
+    """
+    state = latest_state(scope, guard)
+    if state is None:
+        _log.error(
+            "a route requires a guard that is not installed: call guard.install(app), or wrap the app in "
+            "CognitoGuardMiddleware(app, guard=guard); until then the route refuses everyone"
+        )
+        raise NotInstalledError
+    headers = scope["headers"]
+    if headers is not state.headers and authorization(headers) != authorization(state.headers):
+        _log.error(
+            "a request was made of another one, with an Authorization header of its own that no guard has seen; "
+            "send it through the app with its middleware"
+        )
+        raise NotInstalledError
+    return state
+
+
+def principal_of(scope: Scope, guard: HasInternals) -> Principal | None:
+    """Return the caller of the request with *scope*, as *guard* knows it; None if it knows none."""
+    state = latest_state(scope, guard)
+    return None if state is None else state.principal

@@ -1,0 +1,44 @@
+"""Ways of writing a FastAPI route that look guarded and are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from cognito_guard._fastapi import actual_route, dependencies_of, is_api_route, unresolved_annotations
+from cognito_guard._requests.internals import HasInternals
+from cognito_guard._requests.marks import innermost
+from cognito_guard._requests.requirement import Requirement
+
+_INSTEAD: Final = {
+    "require": "write Depends(guard.require('orders/order.read'))",
+    "require_any": "write Depends(guard.require_any('orders/order.read', 'orders/order.write'))",
+    "require_groups": "write Depends(guard.require_groups('admins'))",
+    "require_that": "write Depends(guard.require_that(predicate, 'label'))",
+    "verify": "write Depends(guard.authenticated)",
+    "public": "write @guard.public below the route decorator",
+}
+"""What to do in place of `Depends(guard.<name>)`."""
+
+_HARMLESS: Final = {"principal", "status"}
+"""Methods of a guard that a dependency may call: they ask for nothing and say so."""
+
+WRITE_A_REQUIREMENT: Final = "write Depends(guard.authenticated), or Depends(guard.require('orders/order.read'))"
+
+
+def misuse_of(route: Any, handler: Callable[..., Any]) -> Iterator[str]:
+    """Yield what is wrong with the dependencies and annotations of a FastAPI *route*, a sentence each."""
+    for call, _ in dependencies_of(route, {}):
+        method = innermost(call)
+        owner, name = getattr(method, "__self__", method), getattr(method, "__name__", None)
+        if isinstance(owner, Requirement) and owner is not method:
+            yield f"Depends(requirement.{name}) asks for nothing; write Depends(requirement)"
+        elif isinstance(owner, HasInternals) and name not in _HARMLESS:
+            written = "Depends(guard)" if name is None else f"Depends(guard.{name})"
+            yield f"{written} asks for nothing; {_INSTEAD.get(name or '', WRITE_A_REQUIREMENT)}"
+    if is_api_route(actual_route(route)):
+        for annotation in unresolved_annotations(handler):
+            yield (
+                f"FastAPI cannot resolve the annotation {annotation!r}, and takes a dependency for a query parameter; "
+                "define what it names at module level, or leave out `from __future__ import annotations`"
+            )

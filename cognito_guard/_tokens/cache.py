@@ -1,0 +1,59 @@
+"""Tokens that were verified before: whom they speak for, without checking their signature again."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from cognito_guard._keys.jwks import Key
+from cognito_guard._principal import Principal
+from cognito_guard.errors import ConfigurationError
+
+Entry = tuple[Principal, str, Key]
+"""Whom a token speaks for, the `kid` of its key, and the key that had this name then."""
+
+_KIB: Final = 1024
+
+
+class TokenCache:
+    """
+    A bounded cache of verified tokens by the digest of `Bearer token`, safe to share between threads.
+
+    It holds no tokens: nothing in it can be used to call anybody. First in, first out, so that a look-up changes
+    nothing. Whether an entry still holds is for the caller to judge.
+
+    Args:
+        capacity: How many tokens are remembered, of less than 2 KiB each; longer ones count once for each KiB. 0
+            remembers none.
+
+    Raises:
+        ConfigurationError: The capacity is not a whole number, or negative.
+
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 0:
+            raise ConfigurationError(f"token_cache must be a number of tokens, 0 for none, got {capacity!r}")
+        self.capacity: Final = capacity
+        self._entries: Final[dict[bytes, Entry]] = {}
+        # A dict keeps the order too, but finds its first key slowly once many before it were removed.
+        self._order: Final[deque[bytes]] = deque()
+        self.get: Final = self._entries.get
+
+    def put(self, digest: bytes, entry: Entry, length: int) -> None:
+        """Remember *entry* for a token of that *length*, in place of the oldest if there is no room."""
+        # Without a lock, which a fork could leave locked for ever. Insert first, then queue for eviction; evict once
+        # per append. No entry outlives the queue and popleft never fails.
+        entries, order = self._entries, self._order
+        entries[digest] = entry
+        while True:
+            order.append(digest)
+            if len(order) > self.capacity:
+                entries.pop(order.popleft(), None)
+            length -= _KIB
+            if length < _KIB:
+                return
+
+    def clear(self) -> None:
+        """Forget everything: a key was withdrawn, and with it the tokens it signed."""
+        self._entries.clear()

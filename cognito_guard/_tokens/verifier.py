@@ -1,0 +1,262 @@
+"""From a token to the caller it speaks for."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+from cognito_guard._keys.fetch import Fetch, built_in
+from cognito_guard._keys.key_set import KeySet
+from cognito_guard._keys.policy import KeyPolicy, KeyStatus
+from cognito_guard._pool import UserPool
+from cognito_guard._principal import Principal
+from cognito_guard._report import Reporter
+from cognito_guard._tokens.cache import TokenCache
+from cognito_guard._tokens.claims import check_claims, principal_of
+from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH, KnownHeaders, check_max_token_length, parse
+from cognito_guard.errors import (
+    ClaimError,
+    ConfigurationError,
+    KeysUnavailableError,
+    MalformedTokenError,
+    SignatureError,
+)
+
+SHUTDOWN_PATIENCE: Final = 0.5
+"""Longest time that a shutdown waits for fetches of keys, in seconds."""
+
+_SCHEME: Final = b"Bearer "
+# Copied: a new one would look its algorithm up each time.
+_SHA256: Final = sha256()
+_BEARER: Final = sha256(_SCHEME)
+
+
+def wall_clock() -> float:
+    """Return the seconds since the epoch. Looks the clock up each time, so that tests which freeze time freeze it."""
+    return time.time()
+
+
+class _Trusted(NamedTuple):
+    """A pool whose tokens are accepted, and its keys."""
+
+    pool: UserPool
+    keys: KeySet
+
+
+class _Wanted(NamedTuple):
+    """A token can be judged once *keys* hold the key *kid*. Nothing else of the token is kept while it waits."""
+
+    keys: KeySet
+    kid: str
+
+
+class Verifier:
+    """
+    Judges access tokens of *pools*, each by that pool's own keys.
+
+    Attributes:
+        max_token_length: The longest token that is looked at, in characters.
+        known_headers: Headers of tokens whose signature was good.
+
+    Raises:
+        ConfigurationError: No pool, two pools that share an issuer, or an option that is out of its bounds.
+
+    """
+
+    def __init__(
+        self,
+        pools: Sequence[UserPool],
+        *,
+        leeway: float,
+        token_cache: int,
+        key_policy: KeyPolicy,
+        reporter: Reporter,
+        max_token_length: int = MAX_TOKEN_LENGTH,
+        clock: Callable[[], float] = wall_clock,
+        timer: Callable[[], float] = time.monotonic,
+        fetch: Fetch | None = None,
+    ) -> None:
+        if not pools or not all(isinstance(pool, UserPool) for pool in pools):
+            raise ConfigurationError(
+                "CognitoGuard needs at least one user pool: CognitoGuard(UserPool('eu-central-1_AbCdEf123', "
+                f"client_ids={{...}})); got {pools!r}"
+            )
+        if len({pool.pool_id for pool in pools}) < len(pools):
+            raise ConfigurationError(
+                f"the same user pool is named twice: {pools!r}; put all its client_ids in one UserPool"
+            )
+        if isinstance(leeway, bool) or not isinstance(leeway, int | float) or not 0 <= leeway < math.inf:
+            raise ConfigurationError(f"leeway must be a number of seconds, zero or more, got {leeway!r}")
+        self.max_token_length: Final = check_max_token_length(max_token_length)
+        self._longest: Final = len(_SCHEME) + max_token_length
+        self.policy: Final = key_policy
+        self._leeway: Final = leeway
+        self._clock: Final = clock
+        self._reporter: Final = reporter
+        self._cache: Final = TokenCache(token_cache)
+        if fetch is None:
+            fetch = built_in(url for pool in pools for url in pool.jwks_urls)
+        self.known_headers: Final = KnownHeaders()
+        self._pools: Final = [
+            _Trusted(
+                pool,
+                KeySet(pool, key_policy, reporter, fetch=fetch, timer=timer, on_withdrawal=self._cache.clear),
+            )
+            for pool in pools
+        ]
+        self._by_issuer: Final = _by_issuer(self._pools)
+
+    def known(self, credentials: bytes) -> Principal | None:
+        """
+        Return the caller of a request whose Authorization header is *credentials*, if the token was verified before.
+
+        None for any token that was not, for one that has expired or whose key is no longer current, and for any other
+        spelling than `Bearer token`: then `verify` decides.
+        """
+        if len(credentials) > self._longest:
+            return None
+        hashing = _SHA256.copy()
+        hashing.update(credentials)
+        principal = self._remembered(hashing.digest())
+        if principal is not None:
+            self._reporter.verified(principal)
+        return principal
+
+    async def verify(self, token: str) -> Principal:
+        """
+        Return who *token* speaks for: for everything that is not HTTP, such as the messages of a queue.
+
+        Raises:
+            InvalidTokenError: It is not to be accepted; see its subclasses.
+            KeysUnavailableError: There are no keys to judge it with, and none could be had.
+
+        """
+        verdict = self._judge(token)
+        while isinstance(verdict, _Wanted):
+            await verdict.keys.find(verdict.kid)
+            # Again from the start: time has passed, and strangers who wait must not hold parsed claims.
+            verdict = self._judge(token)
+        self._reporter.verified(verdict)
+        return verdict
+
+    def _judge(self, token: str) -> Principal | _Wanted:
+        if not isinstance(token, str) or not token.isascii():
+            raise MalformedTokenError("malformed")
+        if len(token) > self.max_token_length:
+            raise MalformedTokenError("oversized")
+        presented = token.encode("ascii")
+        hashing = _BEARER.copy()
+        hashing.update(presented)
+        digest = hashing.digest()
+        remembered = self._remembered(digest)
+        if remembered is not None:
+            return remembered
+        header, kid, payload, claims, signing_input, signature = parse(presented, self.known_headers)
+        issuer = claims.get("iss")
+        trusted = self._by_issuer.get(issuer) if type(issuer) is str else None
+        if trusted is None:
+            raise ClaimError("iss")
+        pool, keys = trusted
+        # Before any key is looked for: a token that could not be good anyway never causes a request.
+        check_claims(claims, pool, self._clock(), self._leeway)
+        held = keys.get(kid)
+        if held is None:
+            return _Wanted(keys, kid)
+        if not held.signed(signing_input, signature):
+            raise SignatureError("signature")
+        principal = principal_of(claims, payload)
+        self.known_headers.remember(header, kid)
+        self._cache.put(digest, (principal, kid, held), len(presented))
+        return principal
+
+    def _remembered(self, digest: bytes) -> Principal | None:
+        entry = self._cache.get(digest)
+        if entry is None:
+            return None
+        principal, kid, key = entry
+        # Asked of the guard each time: a key may have been withdrawn or replaced since.
+        _, keys = self._by_issuer[principal.issuer]
+        if keys.get(kid) is not key or self._clock() >= principal.expires_at + self._leeway:
+            return None
+        return principal
+
+    def seconds_left(self, principal: Principal) -> float:
+        """Return for how many seconds the token of *principal* is still accepted, by the clock; 0 or less: no more."""
+        return principal.expires_at + self._leeway - self._clock()
+
+    def with_seams(self, *, fetch: Fetch, clock: Callable[[], float], timer: Callable[[], float]) -> Verifier:
+        """Return a verifier of the same pools, with the same options, that knows no keys and no tokens yet."""
+        return Verifier(
+            self.pools,
+            leeway=self._leeway,
+            token_cache=self._cache.capacity,
+            max_token_length=self.max_token_length,
+            key_policy=self.policy,
+            reporter=self._reporter,
+            clock=clock,
+            timer=timer,
+            fetch=fetch,
+        )
+
+    @property
+    def pools(self) -> tuple[UserPool, ...]:
+        """The user pools whose tokens are accepted."""
+        return tuple(trusted.pool for trusted in self._pools)
+
+    @property
+    def token_url(self) -> str | None:
+        """The token endpoint of the first pool that names one."""
+        return next((trusted.pool.token_url for trusted in self._pools if trusted.pool.token_url), None)
+
+    async def prefetch(self) -> None:
+        """
+        Fetch the keys of all pools that have none; keys that are due are refreshed in the background.
+
+        The lifespan does so; without one, the first request does.
+
+        Raises:
+            KeysUnavailableError: A pool has no keys, and none could be had.
+
+        """
+        for trusted in self._pools:
+            # All of them before any is waited for.
+            trusted.keys.refresh_if_due()
+        failures: list[KeysUnavailableError] = []
+        for trusted in self._pools:
+            try:
+                await trusted.keys.load()
+            except KeysUnavailableError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    async def settle(self) -> None:
+        """Wait until no fetch of keys is under way, `KeyPolicy.timeout` at most for each pool."""
+        for trusted in self._pools:
+            await trusted.keys.settle()
+
+    async def wind_down(self) -> None:
+        """
+        Give the fetches under way a moment to end: what is left is done by daemon threads.
+
+        No longer, because Mangum shuts an app down after each call of an AWS Lambda function: during an outage each
+        call would wait for a fetch.
+        """
+        for trusted in self._pools:
+            await trusted.keys.settle(SHUTDOWN_PATIENCE / len(self._pools))
+
+    def status(self) -> dict[str, KeyStatus]:
+        """Return how the keys of each pool are, by pool id, ready for JSON: a readiness check."""
+        return {trusted.pool.pool_id: trusted.keys.status() for trusted in self._pools}
+
+
+def _by_issuer(trusted: Sequence[_Trusted]) -> Mapping[str, _Trusted]:
+    by_issuer: dict[str, _Trusted] = {}
+    for each in trusted:
+        for issuer in each.pool.issuers:
+            if by_issuer.setdefault(issuer, each) is not each:
+                raise ConfigurationError(f"two user pools claim the issuer {issuer!r}; name each pool once")
+    return by_issuer

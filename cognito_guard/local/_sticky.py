@@ -1,0 +1,33 @@
+"""Ids and secrets that follow from names: they are the same after each restart, without a file that keeps them."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import string
+from typing import Final
+
+CLIENT_ID_LENGTH: Final = 26  # as Cognito's
+SECRET_LENGTH: Final = 52  # as Cognito's
+
+_ALPHABET: Final = string.ascii_lowercase + string.digits
+
+
+def derived_word(length: int, *names: str) -> str:
+    """
+    Return *length* letters and digits that depend on *names* alone.
+
+    Everyone who knows the names can compute them, so they are no secret. They need not be: whoever can reach a local
+    Cognito gets any token from it.
+    """
+    number = int.from_bytes(hashlib.sha512("\0".join(names).encode()).digest(), "big")
+    letters = ""
+    while len(letters) < length:
+        number, place = divmod(number, len(_ALPHABET))
+        letters += _ALPHABET[place]
+    return letters
+
+
+def random_word(length: int) -> str:
+    """Return *length* random letters and digits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))

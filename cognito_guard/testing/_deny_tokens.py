@@ -1,0 +1,92 @@
+"""The tokens that a route is called with: none, a bad one, one without each thing it requires, and a good one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import product
+from typing import Final, NamedTuple, Protocol
+
+from cognito_guard._requests.conditions import CallerIs, Condition, Granted, InGroup, That
+from cognito_guard.audit import RouteEntry
+
+_NO_SCOPE: Final = "no.such.scope"
+_OTHER_SIGNATURE: Final = "AAAAAA"
+
+
+class Mint(Protocol):
+    """Signs user tokens, as `StandIn.mint_user` and `LocalPool.mint_user` do."""
+
+    def __call__(self, username: str, /, *scopes: str, groups: list[str]) -> str:
+        """Return an access token that grants *scopes*, of a user in *groups*."""
+        ...
+
+
+class Attempt(NamedTuple):
+    """
+    One token to call a route with.
+
+    Attributes:
+        name: What is special about it, in words.
+        token: The token, or None for no token.
+        expected: The status that a guard must refuse it with, or None if no guard may refuse it.
+
+    """
+
+    name: str
+    token: str | None
+    expected: int | None
+
+
+class Tokens:
+    """
+    Makes the tokens to call routes with, each of them once.
+
+    Args:
+        mint: Signs them.
+        entries: All routes that are called.
+
+    """
+
+    def __init__(self, mint: Mint, entries: Sequence[RouteEntry]) -> None:
+        self._mint: Final = mint
+        self._made: Final[dict[tuple[tuple[str, ...], tuple[str, ...]], str]] = {}
+        # In every token: guards may ask for a scope of their resource server, whichever it is. Without any scope it
+        # would also be a token of a sign-in by API, which has one.
+        servers = {"none", *(scope.rpartition("/")[0] for entry in entries for scope in entry.scopes)}
+        self._always: Final = {f"{server}/{_NO_SCOPE}" for server in servers}
+
+    def attempts(self, route: RouteEntry) -> Iterator[Attempt]:
+        """Yield what to call *route* with; the last one is let through, if it is known which token that is."""
+        granting = self._granting(route)
+        conditions = [each.condition for each in route.requirements]
+        yield Attempt("no token", None, None if route.public else 401)
+        if not route.public:
+            yield Attempt("a tampered token", granting[: -len(_OTHER_SIGNATURE)] + _OTHER_SIGNATURE, 401)
+            for missing in dict.fromkeys(names for each in conditions for names in _lacking(each)):
+                yield Attempt(
+                    f"a token without {' and '.join(sorted(missing))}", self._granting(route, without=missing), 403
+                )
+        if any(isinstance(each, CallerIs) and each.machine for each in conditions):
+            yield Attempt("a token of a user", granting, 403)
+        elif not any(isinstance(each, That) for each in conditions):
+            yield Attempt("a token that grants it", granting, None)
+
+    def _granting(self, route: RouteEntry, without: Collection[str] = ()) -> str:
+        conditions = [each.condition for each in route.requirements]
+        groups = {name for each in conditions if isinstance(each, InGroup) for name in each.names}
+        scopes = self._always | route.scopes.difference(without)
+        wanted = tuple(sorted(scopes)), tuple(sorted(groups.difference(without)))
+        if wanted not in self._made:
+            self._made[wanted] = self._mint("ada", *wanted[0], groups=list(wanted[1]))
+        return self._made[wanted]
+
+
+def _lacking(condition: Condition) -> list[frozenset[str]]:
+    """Return sets of scopes or groups: a caller who lacks one whole set does not meet *condition*."""
+    if isinstance(condition, InGroup):
+        return [condition.names]
+    if not isinstance(condition, Granted):
+        return []
+    # The caller lacks one scope of each alternative.
+    choices = (frozenset(choice) for choice in product(*map(sorted, condition.alternatives)))
+    return sorted(dict.fromkeys(choices), key=sorted)

@@ -1,0 +1,59 @@
+"""The command `cognito-guard`, whatever the subcommand."""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cognito_guard
+from cognito_guard._cli.main import main
+
+# Run from its file: what imports it by name, imports it once in a process.
+MAIN = str(Path(cognito_guard.__file__).parent / "__main__.py")
+
+
+def test_help_lists_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "local" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [[], ["no-such-command"], ["local", "--port", "66000"], ["local", "--port", "http"]])
+def test_a_wrong_command_line_is_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    assert "usage: cognito-guard" in capsys.readouterr().err
+
+
+def test_what_goes_wrong_is_1_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["local", "--pool", "not a pool id"]) == 1
+
+    error = capsys.readouterr().err
+    assert error.startswith("cognito-guard: 'not a pool id' is not a user pool id")
+    assert error.count("\n") == 1
+
+
+def test_the_package_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["cognito-guard", "--help"])
+
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(MAIN, run_name="__main__")
+
+    assert left.value.code == 0
+
+
+def test_importing_what_is_run_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(MAIN, run_name="cognito_guard.__main__")
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_running_it_imports_no_server() -> None:
+    script = (
+        "import sys, cognito_guard._cli.main as c; c.main(['--help']); print(sys.modules.keys() & {'uvicorn', 'httpx'})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.splitlines()[-1] == "set()"

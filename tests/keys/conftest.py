@@ -1,0 +1,128 @@
+"""Key sets on a clock that is moved by hand, and fetches that wait to be let go."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from cognito_guard import ANY_CLIENT, CognitoGuard, KeyPolicy, UserPool
+from cognito_guard._keys.key_set import KeySet
+from cognito_guard._report import Reporter
+from cognito_guard._requests.internals import internals_of
+from cognito_guard.events import Event
+from cognito_guard.local import LocalPool
+
+POOL_ID = "eu-central-1_AbCdEf123"
+ORIGINAL = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf123/.well-known/jwks.json"
+POLICY = KeyPolicy(max_age=100.0, stale_for=1_000.0, cooldown=10.0, timeout=3.0)
+IN_TIME = 20.0
+"""Seconds that a test waits for what must come, before it fails."""
+
+
+class Gate:
+    """A fetch that hangs until it is opened, and then hands over to another one."""
+
+    def __init__(self, then: Callable[[str, float], bytes]) -> None:
+        self.reached = threading.Event()
+        self.open = threading.Event()
+        self.calls = 0
+        self._then = then
+
+    def __call__(self, url: str, timeout: float) -> bytes:
+        self.calls += 1
+        self.reached.set()
+        assert self.open.wait(IN_TIME)
+        return self._then(url, timeout)
+
+
+@pytest.fixture
+def make_gate() -> type[Gate]:
+    return Gate
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left_behind() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("cognito-guard")]
+    list(map(partial(threading.Thread.join, timeout=IN_TIME), left))
+    assert not any(thread.is_alive() for thread in left)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def make_keys(timer: Any, fetch: Any, events: list[Event]) -> Callable[..., KeySet]:
+    one_url = UserPool(POOL_ID, client_ids=ANY_CLIENT, jwks_url=ORIGINAL)
+
+    def make(pool: UserPool = one_url, *, policy: KeyPolicy = POLICY, **options: Any) -> KeySet:
+        seams: dict[str, Any] = {"fetch": fetch, "timer": timer, "jitter": lambda: 1.0} | options
+        return KeySet(pool, policy, Reporter(events.append), **seams)
+
+    return make
+
+
+@pytest.fixture
+def keys(make_keys: Callable[..., KeySet]) -> KeySet:
+    return make_keys()
+
+
+@pytest.fixture
+def kid(pool: LocalPool) -> str:
+    return pool.keys.access.kid
+
+
+@pytest.fixture
+def settle() -> Callable[[KeySet], None]:
+    """Wait for the attempt under way, without an event loop of the test's own."""
+    return lambda keys: asyncio.run(keys.settle())
+
+
+@pytest.fixture
+def settle_from_a_thread(settle: Callable[[KeySet], None]) -> Callable[[KeySet], None]:
+    def settle_from_a_thread(keys: KeySet) -> None:
+        thread = threading.Thread(target=settle, args=(keys,))
+        thread.start()
+        thread.join()
+
+    return settle_from_a_thread
+
+
+@pytest.fixture
+def refresh() -> Callable[[CognitoGuard], None]:
+    """Refresh the keys of a guard if that is due, and wait for the end of it."""
+
+    def refresh(guard: CognitoGuard) -> None:
+        asyncio.run(guard.prefetch())
+        asyncio.run(internals_of(guard).verifier.settle())
+
+    return refresh
+
+
+@pytest.fixture
+def at_once() -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """Run a coroutine to its end, which must come before it has waited for anything."""
+
+    def at_once(coro: Coroutine[Any, Any, Any]) -> Any:
+        with pytest.raises(StopIteration) as stop:
+            coro.send(None)
+        return stop.value.value
+
+    return at_once
+
+
+@pytest.fixture
+def loaded(make_keys: Callable[..., KeySet], fetch: Any, settle: Callable[[KeySet], None]) -> KeySet:
+    keys = make_keys()
+    asyncio.run(keys.load())
+    settle(keys)
+    assert fetch.calls == 1
+    return keys

@@ -1,0 +1,57 @@
+"""Handlers and apps that the tests of requests share."""
+
+import functools
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from cognito_guard import CognitoGuard
+
+READ, WRITE = "orders/order.read", "orders/order.write"
+
+
+async def reached(request: Request) -> Response:
+    return PlainTextResponse("reached")
+
+
+async def no_body() -> Any:
+    raise AssertionError
+
+
+async def raw_app(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse("reached")(scope, receive, send)
+
+
+def guarded_app(guard: CognitoGuard, **options: Any) -> Starlette:
+    app = Starlette(
+        routes=[
+            Route("/orders", reached),
+            Route("/refused", guard.require(WRITE)(functools.partial(reached))),
+            Route("/health", guard.public(functools.partial(reached))),
+        ]
+    )
+    guard.install(app, **options)
+    return app
+
+
+def raw_app_class() -> Any:
+    class RawApp:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await raw_app(scope, receive, send)
+
+    return RawApp()
+
+
+def guard_client(token: str) -> str:
+    import jwt  # noqa: PLC0415
+
+    client_id: str = jwt.decode(token, options={"verify_signature": False})["client_id"]
+    return client_id
+
+
+async def inside(request: Request) -> Response:
+    return PlainTextResponse("inside" * 200)

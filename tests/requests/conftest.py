@@ -1,0 +1,20 @@
+"""The tokens that the tests of requests are made with."""
+
+import pytest
+
+from cognito_guard.local import LocalClient, LocalPool
+
+
+@pytest.fixture
+def may_read(pool: LocalPool, reader: LocalClient) -> str:
+    return pool.mint(client_id=reader.client_id)
+
+
+@pytest.fixture
+def may_write(pool: LocalPool, writer: LocalClient) -> str:
+    return pool.mint(client_id=writer.client_id)
+
+
+@pytest.fixture
+def token(pool: LocalPool, reader: LocalClient) -> str:
+    return pool.mint(client_id=reader.client_id)

@@ -1,0 +1,174 @@
+"""RFC 6750 on the wire."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cognito_guard._grammar import check_scope
+from cognito_guard._requests.bearer import bearer_token, challenge, check_realm, fault_of
+from cognito_guard.errors import (
+    BearerError,
+    ClaimError,
+    ConfigurationError,
+    ExpiredTokenError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    KeysUnavailableError,
+    MalformedTokenError,
+    MissingTokenError,
+    RefusalError,
+)
+
+LONGEST = "a" * 8192
+
+
+@pytest.mark.parametrize(
+    ("value", "token"),
+    [
+        (b"Bearer abc", "abc"),
+        (b"bearer abc", "abc"),
+        (b"BEARER abc", "abc"),
+        (b"Bearer   abc", "abc"),
+        (b"Bearer a.b-c_d~e+f/g==", "a.b-c_d~e+f/g=="),
+        (b"Bearer " + LONGEST.encode(), LONGEST),
+        (b"Bearer a b\xff", "a b\xff"),
+    ],
+)
+def test_a_bearer_token_is_found(value: bytes, token: str) -> None:
+    assert bearer_token([(b"accept", b"*/*"), (b"authorization", value)], 8192) == token
+
+
+@pytest.mark.parametrize("value", [b"", b"Basic abc", b"Bearerabc", b"Bearer\tabc", b"Digest Bearer abc", b" Bearer a"])
+def test_another_scheme_is_no_bearer_token(value: bytes) -> None:
+    with pytest.raises(MissingTokenError):
+        bearer_token([(b"authorization", value)], 8192)
+
+
+def test_no_header_is_no_bearer_token() -> None:
+    with pytest.raises(MissingTokenError):
+        bearer_token([(b"cookie", b"authorization=Bearer abc"), (b"x-authorization", b"Bearer abc")], 8192)
+
+
+@pytest.mark.parametrize("value", [b"Bearer", b"bearer", b"Bearer ", b"Bearer   "])
+def test_a_scheme_alone_is_an_invalid_request(value: bytes) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        bearer_token([(b"authorization", value)], 8192)
+
+    assert caught.value.reason == "malformed_header"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "=",
+        "=abc",
+        "a=b",
+        "a b",
+        "a,b",
+        '"abc"',
+        "abc ",
+        "ab\tc",
+        "abc\n",
+        "abc\x00",
+        "abc\r\nX: y",
+        "\xc3\xa4",
+        "a, Bearer b",
+    ],
+)
+def test_credentials_that_are_not_one_token68_are_an_invalid_request(token: str) -> None:
+    error = fault_of(token, MalformedTokenError("malformed"))
+
+    assert isinstance(error, InvalidRequestError)
+    assert error.reason == "malformed_header"
+
+
+@pytest.mark.parametrize(
+    ("token", "error"),
+    [
+        ("a.b-c_d~e+f/g==", MalformedTokenError("malformed")),
+        ("abc", ExpiredTokenError()),
+        ("a b", KeysUnavailableError(1)),
+    ],
+)
+def test_other_faults_are_what_the_token_was_refused_for(token: str, error: RefusalError) -> None:
+    assert fault_of(token, error) is error
+
+
+@pytest.mark.parametrize("second", [b"Bearer abc", b"Bearer def", b"Basic abc", b""])
+def test_two_headers_are_an_invalid_request(second: bytes) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        bearer_token([(b"authorization", b"Bearer abc"), (b"authorization", second)], 8192)
+
+    assert caught.value.reason == "repeated_header"
+
+
+@pytest.mark.parametrize("length", [8193, 1_000_000])
+def test_a_token_over_eight_kibibytes_is_refused_unread(length: int) -> None:
+    with pytest.raises(MalformedTokenError) as caught:
+        bearer_token([(b"authorization", b"Bearer " + b"\xff" * length)], 8192)
+
+    assert caught.value.reason == "oversized"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"authorization", b"Authorization", b"accept"]),
+            st.sampled_from([b"Bearer abc"]) | st.binary(max_size=40).map(lambda rest: b"Bearer " + rest),
+        )
+    )
+)
+def test_any_headers_give_a_token_or_a_refusal(headers: list[tuple[bytes, bytes]]) -> None:
+    with suppress(BearerError):
+        token = bearer_token(headers, 8192)
+        assert b"Bearer " + token.encode("latin-1") == re.sub(b" +", b" ", dict(headers)[b"authorization"], count=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "realm", "expected"),
+    [
+        (MissingTokenError(), None, "Bearer"),
+        (MissingTokenError(), "orders", 'Bearer realm="orders"'),
+        (
+            ExpiredTokenError(),
+            "orders",
+            'Bearer realm="orders", error="invalid_token", error_description="The access token has expired."',
+        ),
+        (InvalidRequestError("repeated_header"), None, 'Bearer error="invalid_request", error_description="{}"'),
+        (ClaimError("client_id"), None, 'Bearer error="invalid_token", error_description="{}"'),
+        (InsufficientScopeError("group"), None, 'Bearer error="insufficient_scope", error_description="{}"'),
+        (
+            InsufficientScopeError("scope", ("a/b", "c/d")),
+            None,
+            'Bearer error="insufficient_scope", error_description="{}", scope="a/b c/d"',
+        ),
+    ],
+)
+def test_the_challenge_is_spelled_as_the_rfc_wants(error: BearerError, realm: str | None, expected: str) -> None:
+    assert challenge(error, realm) == expected.format(error.description)
+
+
+@pytest.mark.parametrize("realm", ["", 'a"b', "a\\b", "a\nb", "\u00e4", 5])
+def test_a_realm_that_can_not_be_quoted_is_refused(realm: str) -> None:
+    with pytest.raises(ConfigurationError, match="realm must"):
+        check_realm(realm)
+
+
+def test_a_plain_realm_is_taken() -> None:
+    assert check_realm("Orders API, v2") == "Orders API, v2"
+    assert check_realm(None) is None
+
+
+@pytest.mark.parametrize("scope", ["", "a b", " a", "a\t", "a\n", 'a"', "a\\", "\u00e4", None, 5, ["a"], lambda: None])
+def test_what_is_not_one_scope_is_refused(scope: object) -> None:
+    with pytest.raises(ConfigurationError, match="is not a scope"):
+        check_scope(scope)
+
+
+def test_a_scope_may_be_a_url() -> None:
+    assert check_scope("https://api.example.com/order.read") == "https://api.example.com/order.read"

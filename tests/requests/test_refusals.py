@@ -1,0 +1,245 @@
+"""One answer, wherever the refusal comes from."""
+
+import functools
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi import HTTPException as FastAPIHTTPException
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from cognito_guard import CognitoGuard, CognitoGuardMiddleware
+from cognito_guard.errors import BearerError, RefusalError
+from tests.requests.apps import WRITE, guarded_app, no_body, reached
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Awaitable[httpx.Response]]
+MakeGuard = Callable[..., CognitoGuard]
+
+BODY = {
+    "error": "insufficient_scope",
+    "error_description": "The access token lacks a scope that this resource requires.",
+}
+
+
+def apps_that_refuse(guard: CognitoGuard) -> dict[str, tuple[ASGIApp, str]]:
+    """Apps whose route refuses, below all that could put it into other words."""
+
+    @guard.require(WRITE)
+    async def handler(request: Request) -> Response:
+        raise AssertionError
+
+    class Around(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: Any) -> Response:
+            response: Response = await call_next(request)
+            return response
+
+    plain, with_base, parent, fast, sub = Starlette(), Starlette(), Starlette(), FastAPI(), FastAPI()
+    sub_with_base = FastAPI()
+    for app in (plain, with_base, fast, sub, sub_with_base):
+        app.router.routes.append(Route("/refused", handler))
+    with_base.add_middleware(Around)
+    sub_with_base.add_middleware(Around)
+    parent.router.routes += [Mount("/sub", app=sub), Mount("/base", app=sub_with_base)]
+    for app in (plain, with_base, fast, parent):
+        guard.install(app)
+    outside = Starlette(routes=[Route("/refused", handler)])
+    return {
+        "plain": (plain, "/refused"),
+        "base": (with_base, "/refused"),
+        "fastapi": (fast, "/refused"),
+        "sub-app": (parent, "/sub/refused"),
+        "sub-app-base": (parent, "/base/refused"),
+        "wrapped": (CognitoGuardMiddleware(outside, guard=guard), "/refused"),
+        "wrapped-fastapi": (CognitoGuardMiddleware(sub, guard=guard), "/refused"),
+    }
+
+
+NAMES = ["plain", "base", "fastapi", "sub-app", "sub-app-base", "wrapped", "wrapped-fastapi"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_refusal_is_said_in_one_way(guard: CognitoGuard, call: Call, token: str, name: str) -> None:
+    app, path = apps_that_refuse(guard)[name]
+
+    answer = await call(app, "GET", path, token)
+
+    assert (answer.status_code, answer.json()) == (403, BODY)
+    assert answer.headers["www-authenticate"] == (
+        f'Bearer error="insufficient_scope", error_description="{BODY["error_description"]}", scope="{WRITE}"'
+    )
+
+
+@pytest.mark.parametrize("key", [HTTPException, FastAPIHTTPException, BearerError, RefusalError, "status"])
+@pytest.mark.parametrize("kind", ["async", "sync"])
+@pytest.mark.parametrize("framework", [Starlette, FastAPI])
+async def test_an_apps_own_handler_says_it_its_own_way(
+    guard: CognitoGuard, call: Call, token: str, key: Any, kind: str, framework: Any
+) -> None:
+    calls = []
+
+    def shape(request: Request, error: HTTPException) -> Response:
+        calls.append(request.url.path)
+        return JSONResponse({"problem": error.detail}, error.status_code, error.headers)
+
+    async def shape_async(request: Request, error: HTTPException) -> Response:
+        return shape(request, error)
+
+    handler = shape if kind == "sync" else shape_async
+    app = framework()
+    app.router.routes += [Route("/refused", guard.require(WRITE)(functools.partial(reached)))]
+    for each in (401, 403) if key == "status" else (key,):
+        app.add_exception_handler(each, handler)
+    guard.install(app)
+
+    by_middleware, by_route = await call(app, "GET", "/refused"), await call(app, "GET", "/refused", token)
+
+    assert by_middleware.json() == {"problem": "A bearer access token is required."}
+    assert by_middleware.headers["www-authenticate"] == "Bearer"
+    assert by_route.json() == {"problem": BODY["error_description"]}
+    assert by_route.headers["www-authenticate"].startswith('Bearer error="insufficient_scope"')
+    assert calls == ["/refused", "/refused"]
+
+
+async def test_a_handler_for_something_else_is_left_alone(guard: CognitoGuard, call: Call, token: str) -> None:
+    def never(request: Request, error: Exception) -> Response:
+        raise AssertionError
+
+    app = Starlette(
+        routes=[Route("/refused", guard.require(WRITE)(functools.partial(reached)))],
+        exception_handlers={404: never, ValueError: never, Exception: never, 500: never},
+    )
+    guard.install(app)
+
+    assert (await call(app, "GET", "/refused")).status_code == 401
+    assert (await call(app, "GET", "/refused", token)).json() == BODY
+
+
+async def test_a_parents_handler_shapes_what_a_sub_app_refuses(guard: CognitoGuard, call: Call, token: str) -> None:
+    async def shape(request: Request, error: HTTPException) -> Response:
+        return JSONResponse({"problem": error.detail}, error.status_code, error.headers)
+
+    sub = FastAPI()
+    sub.router.routes.append(Route("/refused", guard.require(WRITE)(functools.partial(reached))))
+    app = Starlette(routes=[Mount("/sub", app=sub)])
+    app.add_exception_handler(HTTPException, shape)  # type: ignore[arg-type]
+    guard.install(app)
+
+    assert (await call(app, "GET", "/sub/refused")).json() == {"problem": "A bearer access token is required."}
+    assert (await call(app, "GET", "/sub/refused", token)).json() == {"problem": BODY["error_description"]}
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+@pytest.mark.parametrize("name", NAMES)
+async def test_on_error_shapes_every_refusal(
+    make_guard: MakeGuard, call: Call, token: str, kind: str, name: str
+) -> None:
+    def shape(conn: Any, error: RefusalError) -> Response:
+        return PlainTextResponse(f"{conn.url.path} {error.reason}", error.status, error.headers)
+
+    async def shape_async(conn: Any, error: RefusalError) -> Response:
+        return shape(conn, error)
+
+    guard = make_guard(on_error=shape if kind == "sync" else shape_async)
+    app, path = apps_that_refuse(guard)[name]
+
+    assert (await call(app, "GET", path)).text == f"{path} missing_token"
+    refused = await call(app, "GET", path, token)
+    assert (refused.status_code, refused.text) == (403, f"{path} scope")
+    assert refused.headers["www-authenticate"].endswith(f'scope="{WRITE}"')
+
+
+async def test_on_error_comes_before_a_handler_of_the_app(make_guard: MakeGuard, call: Call, token: str) -> None:
+    async def shape(request: Request, error: Exception) -> Response:
+        return PlainTextResponse("the app's")
+
+    guard = make_guard(on_error=lambda conn, error: PlainTextResponse("mine", error.status))
+    app = Starlette(
+        routes=[Route("/refused", guard.require(WRITE)(functools.partial(reached)))],
+        exception_handlers={HTTPException: shape},
+    )
+    guard.install(app)
+
+    assert (await call(app, "GET", "/refused")).text == "mine"
+    assert (await call(app, "GET", "/refused", token)).text == "mine"
+
+
+async def test_the_realm_stands_in_every_challenge(make_guard: MakeGuard, call: Call, token: str) -> None:
+    app = guarded_app(make_guard(realm="Orders"))
+
+    assert (await call(app, "GET", "/orders")).headers["www-authenticate"] == 'Bearer realm="Orders"'
+    refused = await call(app, "GET", "/refused", token)
+    assert refused.headers["www-authenticate"].startswith('Bearer realm="Orders", error="insufficient_scope"')
+
+
+async def test_an_error_of_the_app_stays_the_apps(guard: CognitoGuard, call: Call, token: str) -> None:
+    async def broken(request: Request) -> Response:
+        raise LookupError("broken")
+
+    app = Starlette(routes=[Route("/broken", broken)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/broken", token, crash=False)).status_code == 500
+    with pytest.raises(LookupError):
+        await call(app, "GET", "/broken", token)
+
+
+async def test_a_cleanup_that_fails_after_a_refusal_is_not_hidden(guard: CognitoGuard, token: str) -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        try:
+            await guard.require(WRITE)(conn=request)
+        finally:
+            raise LookupError("cleanup")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", b"Bearer " + token.encode())]
+    with pytest.raises(LookupError):
+        await CognitoGuardMiddleware(broken, guard=guard)(
+            {"type": "http", "method": "GET", "path": "/", "headers": headers}, no_body, send
+        )
+    assert sent[0]["status"] == 403
+
+
+async def test_a_refusal_after_the_response_has_begun_is_the_apps_error(
+    guard: CognitoGuard, call: Call, token: str
+) -> None:
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await guard.require(WRITE)(conn=Request(scope, receive, send))
+
+    with pytest.raises(RefusalError):
+        await call(CognitoGuardMiddleware(late, guard=guard), "GET", "/", token)
+
+
+async def test_an_app_that_handles_nothing_is_answered_for(guard: CognitoGuard, call: Call, token: str) -> None:
+    async def bare(scope: Scope, receive: Receive, send: Send) -> None:
+        await guard.require(WRITE)(conn=Request(scope, receive, send))
+
+    assert (await call(CognitoGuardMiddleware(bare, guard=guard), "GET", "/", token)).json() == BODY
+
+
+async def test_a_refusal_is_final(guard: CognitoGuard, call: Call, token: str) -> None:
+    async def swallows(request: Request) -> Response:
+        with suppress(RefusalError):
+            await guard.require(WRITE)(conn=request)
+        return PlainTextResponse("reached")
+
+    app = Starlette(routes=[Route("/", swallows)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/", token)).json() == BODY

@@ -1,0 +1,371 @@
+"""One object that decorates any handler and is a FastAPI dependency."""
+
+import inspect
+import logging
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
+from starlette.applications import Starlette
+from starlette.authentication import requires
+from starlette.endpoints import WebSocketEndpoint
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+
+from cognito_guard import CognitoGuard, Principal
+from cognito_guard.errors import ConfigurationError, NotInstalledError
+from cognito_guard.local import LocalClient, LocalPool
+from tests.requests.apps import READ, WRITE
+from tests.requests.operations import POSTS, fastapi_app
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Awaitable[httpx.Response]]
+
+
+async def test_requirements_add_up(guard: CognitoGuard, call: Call, pool: LocalPool, writer: LocalClient) -> None:
+    app = FastAPI()
+    guard.install(app)
+    router = APIRouter(dependencies=[Depends(guard.require("a/router"))])
+
+    @router.get("/x", dependencies=[Depends(guard.require("a/route"))])
+    @guard.require("a/outer")
+    @guard.require_any("a/inner", "b/inner")
+    async def handler(caller: Annotated[Principal, Depends(guard.require("a/parameter"))]) -> str:
+        return caller.client_id
+
+    app.include_router(router, dependencies=[Depends(guard.require("a/include"))])
+    needed = ["a/router", "a/route", "a/outer", "b/inner", "a/parameter", "a/include"]
+
+    assert (await call(app, "GET", "/x", pool.mint(*needed))).status_code == 200
+    for missing in needed:
+        answer = await call(app, "GET", "/x", pool.mint(*(scope for scope in needed if scope != missing)))
+        assert answer.status_code == 403
+
+
+async def test_any_of_several_scopes_will_do(
+    guard: CognitoGuard, call: Call, pool: LocalPool, writer: LocalClient
+) -> None:
+    @guard.require_any("a/b", "c/d")
+    async def handler(request: Request) -> Response:
+        return PlainTextResponse("reached")
+
+    app = Starlette(routes=[Route("/", handler)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/", pool.mint("a/b"))).status_code == 200
+    assert (await call(app, "GET", "/", pool.mint("c/d", "e/f"))).status_code == 200
+    refused = await call(app, "GET", "/", pool.mint("a/b2"))
+    assert refused.status_code == 403
+    assert refused.headers["www-authenticate"].endswith('scope="a/b c/d"')
+
+
+@pytest.mark.parametrize(
+    "granted", ["orders/order.rea", "orders/order.read2", "orders/*", "ORDERS/ORDER.READ", "orders"]
+)
+async def test_scopes_are_compared_whole(
+    guard: CognitoGuard, call: Call, pool: LocalPool, writer: LocalClient, granted: str
+) -> None:
+    @guard.require(READ)
+    async def handler(request: Request) -> Response:
+        raise AssertionError
+
+    app = Starlette(routes=[Route("/", handler)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/", pool.mint(granted))).status_code == 403
+
+
+async def test_groups_are_for_users(guard: CognitoGuard, call: Call, pool: LocalPool, writer: LocalClient) -> None:
+    @guard.require_groups("admins", "owners")
+    async def handler(request: Request) -> Response:
+        return PlainTextResponse("reached")
+
+    app = Starlette(routes=[Route("/", handler)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/", pool.mint_user("ada", groups=["owners", "staff"]))).status_code == 200
+    refused = await call(app, "GET", "/", pool.mint_user("bob", groups=["staff"]))
+    assert refused.status_code == 403
+    assert "scope=" not in refused.headers["www-authenticate"]
+    assert (await call(app, "GET", "/", pool.mint("admins"))).status_code == 403
+
+
+async def test_a_dependency_gives_the_principal(
+    guard: CognitoGuard, call: Call, may_read: str, reader: LocalClient
+) -> None:
+    app = FastAPI()
+    guard.install(app)
+
+    @app.get("/me")
+    async def me(request: Request, caller: Annotated[Principal, Depends(guard.authenticated)]) -> dict[str, Any]:
+        assert guard.principal(request) is request.user is caller
+        return {"client": caller.client_id, "scopes": request.auth.scopes, "name": request.user.display_name}
+
+    answer = await call(app, "GET", "/me", may_read)
+
+    assert answer.json() == {"client": reader.client_id, "scopes": [READ], "name": reader.client_id}
+
+
+async def test_starlettes_own_requires_works_too(
+    guard: CognitoGuard, call: Call, may_read: str, may_write: str
+) -> None:
+    @requires(WRITE)
+    async def handler(request: Request) -> Response:
+        return PlainTextResponse("reached")
+
+    app = Starlette(routes=[Route("/", handler)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/", may_read)).status_code == 403
+    assert (await call(app, "GET", "/", may_write)).status_code == 200
+
+
+def test_equal_requirements_are_one(make_guard: Callable[..., CognitoGuard]) -> None:
+    guard, other = make_guard(), make_guard()
+
+    assert guard.require("a/b", "c/d") == guard.require("c/d", "a/b")
+    assert len({guard.require("a/b"), guard.require("a/b")}) == 1
+    assert guard.authenticated == guard.authenticated
+    distinct = {
+        guard.require("a/b", "c/d"),
+        guard.require_any("a/b", "c/d"),
+        guard.require_groups("a/b", "c/d"),
+        guard.require("a/b"),
+        guard.authenticated,
+        other.require("a/b"),
+    }
+    assert len(distinct) == 6
+
+
+@pytest.mark.parametrize("path", ["/decorated", "/depends", "/route", "/nested", "/router/included"])
+@pytest.mark.parametrize("body", [{"item": "book"}, {}])
+async def test_dependency_overrides_find_the_requirement(
+    guard: CognitoGuard, call: Call, may_read: str, path: str, body: dict[str, str]
+) -> None:
+    app = fastapi_app(guard)
+    guard.install(app)
+    stand_in = type("StandIn", (), {"client_id": "stand-in"})
+    app.dependency_overrides[guard.require(WRITE)] = lambda: stand_in
+
+    assert (await call(app, "POST", path, may_read, json=body)).status_code == (200 if body else 422)
+
+
+async def test_an_override_may_give_nothing(guard: CognitoGuard, call: Call, may_read: str) -> None:
+    app = fastapi_app(guard)
+    guard.install(app)
+    app.dependency_overrides[guard.require(WRITE)] = lambda: None
+
+    assert (await call(app, "GET", "/coroutine", may_read)).status_code == 200
+
+
+def test_a_guarded_route_shows_nothing_of_it_in_the_schema(guard: CognitoGuard) -> None:
+    operations = {
+        (method, path): operation
+        for path, item in fastapi_app(guard).openapi()["paths"].items()
+        for method, operation in item.items()
+    }
+
+    for path in ("/coroutine", "/function", "/with-request", "/stream"):
+        operation = operations["get", path]
+        assert not operation.keys() & {"parameters", "requestBody"}
+        assert "422" not in operation["responses"]
+    for path in POSTS:
+        schema = operations["post", path]["requestBody"]["content"]["application/json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/Order"}
+        assert "parameters" not in operations["post", path]
+
+
+def test_a_guarded_handler_stays_what_it_was(guard: CognitoGuard) -> None:
+    async def list_orders(request: Request) -> Response:
+        """List orders."""
+        raise AssertionError
+
+    guarded = guard.require(READ)(list_orders)
+
+    assert (guarded.__name__, guarded.__doc__) == ("list_orders", "List orders.")
+    assert inspect.iscoroutinefunction(guarded)
+    assert inspect.unwrap(guarded) is list_orders
+
+
+def test_a_handler_may_be_defined_before_fastapi_is_imported() -> None:
+    script = """
+import sys
+from cognito_guard import ANY_CLIENT, CognitoGuard, UserPool
+guard = CognitoGuard(UserPool("eu-central-1_AbCdEf123", client_ids=ANY_CLIENT))
+
+@guard.require("a/b")
+async def handler(limit: int = 5) -> str: ...
+
+import inspect
+assert "fastapi" not in sys.modules
+assert list(inspect.signature(handler).parameters) == ["limit"]
+from fastapi import FastAPI
+app = FastAPI()
+app.get("/")(handler)
+guard.install(app)
+from cognito_guard import audit
+assert [route.requirement for route in audit.routes(app)][-1] == "a/b"
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+async def test_a_direct_call_without_a_request_is_refused(
+    guard: CognitoGuard, caplog: pytest.LogCaptureFixture
+) -> None:
+    @guard.require(READ)
+    async def handler(order_id: str) -> str:
+        return "the handler by itself"
+
+    with pytest.raises(NotInstalledError):
+        await handler("5")
+    assert "handler was called outside of a request" in caplog.text
+    assert await inspect.unwrap(handler)("5") == "the handler by itself"
+
+
+async def test_a_requirement_judges_at_once_and_not_when_awaited(
+    guard: CognitoGuard, call: Call, may_read: str, may_write: str
+) -> None:
+    async def handler(request: Request) -> Response:
+        requirement = guard.require(WRITE)
+        judged = requirement(conn=request)
+        also_judged = inspect.unwrap(requirement)(conn=request)
+        assert await judged == await also_judged
+        return PlainTextResponse("reached")
+
+    app = Starlette(routes=[Route("/", handler)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/", may_read)).status_code == 403
+    assert (await call(app, "GET", "/", may_write)).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["require", "require_any", "require_groups"])
+def test_a_requirement_of_nothing_is_a_mistake(guard: CognitoGuard, name: str) -> None:
+    with pytest.raises(ConfigurationError):
+        getattr(guard, name)()
+
+
+@pytest.mark.parametrize("name", ["require", "require_any"])
+@pytest.mark.parametrize("scope", ["", "a b", " a", None, ["a/b"], lambda: None])
+def test_what_is_not_a_scope_is_a_mistake(guard: CognitoGuard, name: str, scope: Any) -> None:
+    with pytest.raises(ConfigurationError, match="is not a scope"):
+        getattr(guard, name)("good/scope", scope)
+
+
+@pytest.mark.parametrize("group", ["", " ", None, ["admins"]])
+def test_what_is_not_a_group_is_a_mistake(guard: CognitoGuard, group: Any) -> None:
+    with pytest.raises(ConfigurationError, match="names of groups"):
+        guard.require_groups(group)
+
+
+@pytest.mark.parametrize("handler", [None, "handler", 5])
+def test_what_can_not_be_called_can_not_be_decorated(guard: CognitoGuard, handler: Any) -> None:
+    with pytest.raises(ConfigurationError, match="decorates a handler"):
+        guard.authenticated(handler)
+
+
+def test_a_class_that_is_no_endpoint_can_not_be_decorated(guard: CognitoGuard) -> None:
+    class Orders:
+        pass
+
+    with pytest.raises(ConfigurationError, match="not an endpoint class"):
+        guard.authenticated(Orders)
+
+
+def test_public_and_a_requirement_exclude_each_other(guard: CognitoGuard) -> None:
+    async def handler(request: Request) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="cannot be public"):
+        guard.public(guard.require(READ)(handler))
+
+    with pytest.raises(ConfigurationError, match="cannot be public"):
+        guard.require(READ)(guard.public(handler))
+
+
+def test_what_cannot_carry_a_mark_is_refused_with_a_hint(guard: CognitoGuard) -> None:
+    class Service:
+        __slots__ = ()
+
+        async def __call__(self, request: Request) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="public_paths"):
+        guard.public(Service())
+
+
+def test_requirements_read_as_sentences(guard: CognitoGuard) -> None:
+    assert str(guard.require("c/d", "a/b")) == "a/b and c/d"
+    assert str(guard.require_any("c/d", "a/b")) == "a/b or c/d"
+    assert str(guard.require_groups("staff", "admins")) == "group admins or staff"
+    assert str(guard.authenticated) == "any valid token"
+
+
+async def test_a_websocket_handler_is_guarded(guard: CognitoGuard, may_read: str, may_write: str) -> None:
+    reached = []
+
+    @guard.require(WRITE)
+    async def feed(websocket: WebSocket) -> None:
+        reached.append("function")
+        await websocket.accept()
+
+    @guard.require(WRITE)
+    class Feed(WebSocketEndpoint):
+        async def on_connect(self, websocket: WebSocket) -> None:
+            reached.append("class")
+            await websocket.accept()
+
+    app = Starlette(routes=[WebSocketRoute("/function", feed), WebSocketRoute("/class", Feed)])
+    guard.install(app)
+
+    async def first_message(path: str, token: str | None) -> Any:
+        sent: list[Any] = []
+        incoming = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}])
+
+        async def receive() -> Any:
+            return next(incoming)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
+        await app({"type": "websocket", "path": path, "headers": headers, "query_string": b""}, receive, send)
+        return sent[0]
+
+    for path in ("/function", "/class"):
+        assert (await first_message(path, None))["code"] == 3000
+        assert (await first_message(path, may_read))["code"] == 3003
+        assert reached == [] or path == "/class"
+        assert (await first_message(path, may_write))["type"] == "websocket.accept"
+    assert reached == ["function", "class"]
+
+
+async def test_a_log_line_says_who_lacked_what(
+    guard: CognitoGuard, call: Call, may_read: str, reader: LocalClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = fastapi_app(guard)
+    guard.install(app)
+    caplog.set_level(logging.INFO, "cognito_guard")
+
+    await call(app, "GET", "/coroutine", may_read)
+
+    [line] = [record for record in caplog.records if "refused" in record.message]
+    assert line.message == f"refused with 403: scope (client {reader.client_id})"
+    fields = vars(line)
+    assert (fields["status"], fields["reason"], fields["client_id"]) == (403, "scope", reader.client_id)
+
+
+async def test_json_response_of_a_guarded_route_is_untouched(guard: CognitoGuard, call: Call, may_write: str) -> None:
+    @guard.require(WRITE)
+    async def handler(request: Request) -> Response:
+        return JSONResponse({"orders": []}, headers={"x-total": "0"})
+
+    app = Starlette(routes=[Route("/", handler)])
+    guard.install(app)
+
+    answer = await call(app, "GET", "/", may_write)
+
+    assert (answer.json(), answer.headers["x-total"]) == ({"orders": []}, "0")

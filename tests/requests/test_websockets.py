@@ -1,0 +1,112 @@
+"""Websockets are denied, closed or let in."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
+
+from cognito_guard import CognitoGuard
+from tests.requests.apps import WRITE
+
+pytestmark = pytest.mark.anyio
+
+MakeGuard = Callable[..., CognitoGuard]
+
+
+async def websocket_messages(app: ASGIApp, path: str, token: str | None = None, *, denial: bool = False) -> list[Any]:
+    sent: list[Any] = []
+    incoming = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}])
+
+    async def receive() -> Any:
+        return next(incoming)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {"type": "websocket", "path": path, "headers": [], "query_string": b"", "root_path": ""}
+    if token is not None:
+        scope["headers"] = [(b"authorization", b"Bearer " + token.encode())]
+    if denial:
+        scope["extensions"] = {"websocket.http.response": {}}
+    await app(scope, receive, send)
+    return sent
+
+
+def websocket_app(guard: CognitoGuard, framework: Any) -> Any:
+    async def feed(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+
+    app = framework()
+    app.router.routes += [
+        WebSocketRoute("/feed", feed),
+        WebSocketRoute("/refused", guard.require(WRITE)(feed)),
+        WebSocketRoute("/public", guard.public(functools.partial(feed))),
+        WebSocketRoute("/path", feed),
+    ]
+    guard.install(app, public_paths={("WEBSOCKET", "/path")})
+    return app
+
+
+@pytest.mark.parametrize("framework", [Starlette, FastAPI])
+async def test_a_websocket_is_denied_with_a_real_status(guard: CognitoGuard, token: str, framework: Any) -> None:
+    app = websocket_app(guard, framework)
+
+    start, body = await websocket_messages(app, "/feed", denial=True)
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 401)
+    assert (b"www-authenticate", b"Bearer") in start["headers"]
+    assert b"missing_token" in body["body"]
+
+    start, _ = await websocket_messages(app, "/refused", token, denial=True)
+    assert start["status"] == 403
+    assert WRITE.encode() in dict(start["headers"])[b"www-authenticate"]
+
+
+@pytest.mark.parametrize("framework", [Starlette, FastAPI])
+async def test_a_websocket_is_closed_where_denials_are_not_offered(
+    make_guard: MakeGuard, fetch: Any, token: str, framework: Any
+) -> None:
+    """Starlette itself would send the denial all the same."""
+    app = websocket_app(make_guard(), framework)
+    close = {"type": "websocket.close"}
+
+    assert await websocket_messages(app, "/feed") == [close | {"code": 3000, "reason": "missing_token"}]
+    assert await websocket_messages(app, "/feed", "x") == [close | {"code": 3000, "reason": "malformed"}]
+    assert await websocket_messages(app, "/refused", token) == [close | {"code": 3003, "reason": "scope"}]
+
+    fetch.fail(OSError())
+    app = websocket_app(make_guard(), framework)
+    assert await websocket_messages(app, "/feed", token) == [close | {"code": 1013, "reason": "keys_unavailable"}]
+
+
+@pytest.mark.parametrize("framework", [Starlette, FastAPI])
+async def test_a_websocket_is_let_in(guard: CognitoGuard, token: str, framework: Any) -> None:
+    app = websocket_app(guard, framework)
+
+    for path, sent in (("/feed", token), ("/public", None), ("/path", None), ("/public", "bad")):
+        assert (await websocket_messages(app, path, sent))[0]["type"] == "websocket.accept"
+
+
+@pytest.mark.parametrize("denial", [True, False])
+async def test_a_handler_of_the_app_shapes_the_denial_of_a_websocket(
+    guard: CognitoGuard, token: str, denial: bool
+) -> None:
+    async def shape(conn: Any, error: HTTPException) -> Response:
+        return PlainTextResponse("shaped", error.status_code, error.headers)
+
+    app = websocket_app(guard, Starlette)
+    app.add_exception_handler(HTTPException, shape)
+
+    sent = await websocket_messages(app, "/refused", token, denial=denial)
+    if denial:
+        assert (sent[0]["status"], sent[1]["body"]) == (403, b"shaped")
+    else:
+        assert sent == [{"type": "websocket.close", "code": 3003, "reason": "scope"}]
