@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.environment import ROOT
-from benchmarks.fleet_servers import RedisServer, Servers
+from benchmarks.fleet_servers import LIFETIME, RedisServer, Servers
 from benchmarks.progress import Progress
 from cognito_guard.local import serving
 
@@ -115,8 +115,15 @@ def table(phases: Sequence[Phase]) -> str:
 def script(servers: Servers, redis: RedisServer, secrets: Path) -> Iterator[Step]:
     """Yield what happens to the fleet that shares, after the calm phase."""
 
-    def fault(status: int | None) -> Callable[[], None]:
-        return lambda: setattr(servers, "fault", status)
+    def fault(status: int) -> None:
+        """Switch a fault on some seconds before the token at hand is due: it must be met, and not outlast the token."""
+        deadline = time.time() + 2 * LIFETIME
+        while not LIFETIME / 2 <= servers.age("shared") < LIFETIME * 0.6 and time.time() < deadline:
+            time.sleep(0.1)
+        servers.fault = status
+
+    def recover() -> None:
+        servers.fault = None
 
     def known(*values: str) -> None:
         """Tell the fleet its secrets, in one step."""
@@ -126,10 +133,10 @@ def script(servers: Servers, redis: RedisServer, secrets: Path) -> Iterator[Step
 
     yield "Redis stopped", 45, redis.stop
     yield "Redis started, empty", 45, redis.start
-    yield "token endpoint answers 429", 15, fault(429)
-    yield "it recovers", 15, fault(None)
-    yield "token endpoint answers 500", 15, fault(500)
-    yield "it recovers", 15, fault(None)
+    yield "token endpoint answers 429", 15, lambda: fault(429)
+    yield "it recovers", 15, recover
+    yield "token endpoint answers 500", 15, lambda: fault(500)
+    yield "it recovers", 15, recover
     yield "fleet knows a new secret, not active yet", 25, lambda: known("new", "old")
     yield "both secrets are active", 25, lambda: servers.secrets.add("new")
     yield "old secret deleted", 25, lambda: servers.secrets.discard("old")
@@ -171,8 +178,10 @@ def run(calm: float, steps: Callable[[Servers, RedisServer, Path], Iterator[Step
         alone.end()
         for number, (name, seconds, begin) in enumerate(plan):
             progress.show(number, len(plan), name)
-            start = times[-1][2]
             begin()
+            # What happened while it waited for its moment belongs to the phase before.
+            start = float(int(time.time()))
+            times[-1] = (*times[-1][:2], start)
             _wait_until(start + seconds)
             times.append((name, start, start + seconds))
         shared.end()

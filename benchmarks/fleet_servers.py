@@ -77,6 +77,12 @@ class Servers:
             return JSONResponse({"error": error.reason}, error.status)
         return JSONResponse([])
 
+    def age(self, client_id: str) -> float:
+        """Return how many seconds ago a client last bought a token."""
+        return time.time() - max(
+            (when for when, who, status in self._seen if (who, status) == (client_id, 200)), default=0
+        )
+
     def requests(self, client_id: str, began: float, ended: float) -> Counter[int]:
         """Return how many token requests of a client were answered with which status in a span of time."""
         return Counter(status for when, who, status in self._seen if who == client_id and began <= when < ended)

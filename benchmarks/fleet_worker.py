@@ -68,7 +68,12 @@ async def main(api: str, client_id: str, secrets: str, redis: str) -> None:
     calls, over = Calls(), asyncio.Event()
     print("ready", flush=True)
     sys.stdin.readline()
-    async with httpx.AsyncClient(base_url=api, auth=auth, timeout=30) as http, asyncio.TaskGroup() as callers:
+    # By default it keeps idle connections for as long as uvicorn does, and now and then uses one that is being closed.
+    limits = httpx.Limits(keepalive_expiry=1)
+    async with (
+        httpx.AsyncClient(base_url=api, auth=auth, timeout=30, limits=limits) as http,
+        asyncio.TaskGroup() as callers,
+    ):
         for _ in range(CALLERS):
             callers.create_task(call_again_and_again(http, calls, over))
         await asyncio.to_thread(sys.stdin.read)

@@ -2,8 +2,8 @@
 Calls a guarded API for ten minutes while its pool rotates keys and fails: `python -m benchmarks.soak`.
 
 Good tokens come over HTTP (seen before, and never seen) and over websockets; strangers send junk. Each refusal of a
-good token is traced to its cause by what the key server saw. The command fails if one has no cause, or if junk is
-accepted.
+good token is traced to its cause by the guard's own account of its attempts to fetch keys, and by the policy. The
+command fails if one has no cause, or if junk is accepted.
 """
 
 from __future__ import annotations
@@ -19,27 +19,23 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import count, cycle
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from benchmarks.causes import POLICY, Attempt, KeyServer, Refusal, cause
 from benchmarks.environment import ROOT
 from benchmarks.pool import local_pool, mint
-from cognito_guard import KeyPolicy
-
-POLICY: Final = KeyPolicy(max_age=15.0, stale_for=45.0, cooldown=5.0, timeout=1.0)
-"""Shorter than the default, so that ten minutes see everything."""
+from cognito_guard.local import PoolKeys
 
 ROTATION: Final = 20.0
 """Seconds between rotations; the keys before the last ones are withdrawn."""
-
-SLACK: Final = 0.5
-"""Seconds by which the clocks of caller, API and key server may be apart, each on a busy machine."""
 
 PHASES: Final = (
     # name, share of the time, the key server's answer, whether strangers call
@@ -53,79 +49,20 @@ PHASES: Final = (
 )
 
 
-@dataclass(slots=True)
-class Asked:
-    """One request to the key server: when it came, and the `kid`s it was answered with, if it was."""
-
-    at: float
-    kids: frozenset[str] = frozenset()
-
-
-@dataclass(slots=True)
-class KeyServer:
-    """Publishes the pool's keys, or fails to."""
-
-    mode: str = "up"
-    log: list[Asked] = field(default_factory=list)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request."""
-        await reader.readuntil(b"\r\n\r\n")
-        asked = Asked(time.monotonic())
-        self.log.append(asked)
-        if self.mode == "hangs":
-            await reader.read()
-        else:
-            jwks = local_pool().jwks()
-            body = json.dumps(jwks).encode()
-            status = "200 OK" if self.mode == "up" else "500 Internal Server Error"
-            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-            if self.mode == "up":
-                asked.kids = frozenset(key["kid"] for key in jwks["keys"])
-        writer.close()
-
-
-def cause(log: list[Asked], kid: str, status: int, began: float, ended: float) -> str | None:
-    """
-    Return why a good token was refused, or None.
-
-    Args:
-        log: What the key server saw.
-        kid: The token's key.
-        status: The answer.
-        began: When the request was sent.
-        ended: When it was answered.
-
-    """
-    before = [asked for asked in log if asked.at <= ended]
-    held = [asked for asked in before if asked.kids and ended - asked.at < POLICY.stale_for + SLACK]
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        return None if any(began - asked.at < POLICY.stale_for - SLACK for asked in held) else "no keys held"
-    if (
-        status != HTTPStatus.UNAUTHORIZED
-        or not before
-        or (held and kid in held[-1].kids and held[-1].at < began - SLACK)
-    ):
-        return None
-    # The guard may not ask again before the cooldown is over.
-    if began - before[-1].at >= POLICY.cooldown + SLACK:
-        return None
-    return "key rotated during the cooldown" if before[-1].kids else "key rotated during an outage"
-
-
 class Soak:
     """The callers, and what became of their calls."""
 
-    def __init__(self, url: str, server: KeyServer) -> None:
+    def __init__(self, url: str, server: KeyServer, keys: Iterator[PoolKeys]) -> None:
         self._url: Final = url
         self._server: Final = server
+        self._keys: Final = keys
         self._http: Final = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
         self._numbers: Final = count()
         self.phase = ""
         self.junk = False
         self.over = False
         self.results: Final[Counter[tuple[str, str]]] = Counter()
-        self.unexplained: Final[list[str]] = []
+        self.refusals: Final[list[Refusal]] = []
         self.slowest: Final[dict[str, float]] = {}
         self.tokens: list[str] = []
 
@@ -136,7 +73,7 @@ class Soak:
         for key in pool.published:
             if key.kid not in {old.access.kid, old.identity.kid}:
                 pool.withdraw(key.kid)
-        pool.rotate()
+        pool.rotate(next(self._keys))
         self.tokens = [mint() for _ in range(20)]
 
     async def call(self, token: str) -> int:
@@ -162,14 +99,10 @@ class Soak:
             status = await send(token)
             ended = time.monotonic()
             self.slowest[phase] = max(self.slowest.get(phase, 0.0), ended - began)
-            outcome = "accepted"
-            if status != HTTPStatus.OK:
-                found = cause(self._server.log, kid, status, began, ended)
-                outcome = f"{int(status)}: {found or 'UNEXPLAINED'}"
-                if found is None:
-                    last = [(round(began - asked.at, 2), kid in asked.kids) for asked in self._server.log[-4:]]
-                    self.unexplained.append(f"{phase}: {int(status)} after {ended - began:.2f} s; asked before: {last}")
-            self.results[phase, outcome] += 1
+            if status == HTTPStatus.OK:
+                self.results[phase, "accepted"] += 1
+            else:
+                self.refusals.append(Refusal(phase, kid, int(status), began, ended))
             await asyncio.sleep(pause)
 
     async def strangers(self) -> None:
@@ -212,10 +145,11 @@ class Soak:
 
 
 @contextmanager
-def api(jwks_url: str) -> Iterator[str]:
+def api(jwks_url: str, account: Path) -> Iterator[str]:
     """Run the API in a process of its own, and yield its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = [sys.executable, "-m", "benchmarks.soaked", f"--fd={listener.fileno()}", f"--jwks-url={jwks_url}"]
+        command.append(f"--account={account}")
         options = [
             f"--{name.replace('_', '-')}={getattr(POLICY, name)}"
             for name in ("max_age", "stale_for", "cooldown", "timeout")
@@ -228,30 +162,45 @@ def api(jwks_url: str) -> Iterator[str]:
             process.wait()
 
 
-async def soak(seconds: float) -> bool:
+def soak(seconds: float) -> bool:
     """Run it, print what came of it, and return whether every refusal of a good token has a cause."""
+    keys = [PoolKeys() for _ in range(int(seconds / ROTATION) + 2)]
+    for pair in keys:
+        # Here, since it would hold up everything else.
+        pair.access.prepare()
+        pair.identity.prepare()
     server = KeyServer()
-    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
-        with api(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/jwks.json") as url:
-            calls = Soak(url, server)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "account"
+        with api(server.url, path) as url:
+            calls = Soak(url, server, iter(keys))
             calls.rotate()
-            await calls.run(seconds)
+            asyncio.run(calls.run(seconds))
+        account = [Attempt(*json.loads(line)) for line in path.read_text().splitlines()]
+    unexplained = []
+    for refusal in calls.refusals:
+        found = cause(refusal, account)
+        calls.results[refusal.phase, f"{refusal.status}: {found or 'UNEXPLAINED'}"] += 1
+        if found is None:
+            unexplained.append(refusal)
     for name, *_ in PHASES:
         print(f"{name}: slowest good call {calls.slowest.get(name, 0):.2f} s")
         for (phase, outcome), number in sorted(calls.results.items()):
             if phase == name:
                 print(f"  {number:7} {outcome}")
-    print(f"{len(server.log)} requests for keys, {len(calls.unexplained)} refusals of good tokens without a cause")
-    print("\n".join(calls.unexplained[:20]))
+    print(f"{len(account)} attempts to fetch keys, {len(unexplained)} refusals of good tokens without a cause")
+    for refusal in unexplained[:20]:
+        recent = [(round(refusal.began - at, 2), refusal.kid in kids, error) for at, kids, error in account]
+        print(refusal, [attempt for attempt in recent if abs(attempt[0]) < POLICY.stale_for][-4:])
     accepted_junk = any(outcome == "junk 200" for _, outcome in calls.results)
-    return not calls.unexplained and not accepted_junk
+    return not unexplained and not accepted_junk
 
 
 def main(arguments: list[str]) -> int:
     """Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=(__doc__ or "").strip())
     parser.add_argument("--seconds", type=float, default=600.0, help="how long to call (default 600)")
-    return 0 if asyncio.run(soak(parser.parse_args(arguments).seconds)) else 1
+    return 0 if soak(parser.parse_args(arguments).seconds) else 1
 
 
 if __name__ == "__main__":

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import socket
+import time
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,6 +18,7 @@ from starlette.websockets import WebSocket
 
 from benchmarks.pool import CLIENT_ID, POOL_ID, SCOPE
 from cognito_guard import CognitoGuard, KeyPolicy, UserPool
+from cognito_guard.events import Event, KeysFailed, KeysFetched
 
 
 def main() -> None:
@@ -22,11 +26,20 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--jwks-url", required=True)
+    parser.add_argument("--account", type=Path, required=True)
     for name in ("max-age", "stale-for", "cooldown", "timeout"):
         parser.add_argument(f"--{name}", type=float, required=True)
     told = parser.parse_args()
     policy = KeyPolicy(max_age=told.max_age, stale_for=told.stale_for, cooldown=told.cooldown, timeout=told.timeout)
-    guard = CognitoGuard(UserPool(POOL_ID, client_ids={CLIENT_ID}, jwks_url=told.jwks_url), key_policy=policy)
+    account = told.account.open("a", buffering=1)
+
+    def note(event: Event) -> None:
+        if isinstance(event, KeysFetched | KeysFailed):
+            kids, error = (sorted(event.kids), "") if isinstance(event, KeysFetched) else ([], event.error)
+            account.write(json.dumps([time.monotonic(), kids, error]) + "\n")
+
+    pool = UserPool(POOL_ID, client_ids={CLIENT_ID}, jwks_url=told.jwks_url)
+    guard = CognitoGuard(pool, key_policy=policy, on_event=note)
 
     async def answer(request: Request) -> PlainTextResponse:
         return PlainTextResponse(request.user.client_id)

@@ -162,6 +162,16 @@ def is_frontend(scope: Scope) -> bool:
     return "frontend_path" in scope.get("fastapi", ())
 
 
+def chosen_frontends(scope: Scope) -> list[object]:
+    """Return what holds the dependencies of the files that a router has chosen for the request with *scope*."""
+    context = scope["fastapi"].get("effective_route_context")
+    # Below a mount it may be that of another route.
+    if hasattr(getattr(context, "original_route", None), "add_frontend_route"):
+        return [context]
+    groups = getattr(getattr(scope.get("app"), "router", None), "_low_priority_routes", ())
+    return [group for group in groups if group.matches(scope)[0] is not Match.NONE]
+
+
 def unresolved_annotations(handler: Callable[..., Any]) -> list[str]:
     """
     Return the annotations of *handler* that FastAPI cannot resolve.

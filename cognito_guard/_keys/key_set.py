@@ -30,45 +30,21 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from cognito_guard._keys.attempt import Attempt
 from cognito_guard._keys.fetch import Fetch, FetchError
-from cognito_guard._keys.jwks import Key, NoUsableKeyError, usable_keys
-from cognito_guard._keys.policy import (
-    FIRST_BACKOFF,
-    LAST_BACKOFF,
-    MOST_WAITING_COLD,
-    MOST_WAITING_WARM,
-    KeyPolicy,
-    KeyStatus,
-)
-from cognito_guard._keys.source import KeySource
+from cognito_guard._keys.held import NOTHING_HELD, Held
+from cognito_guard._keys.jwks import Key
+from cognito_guard._keys.pace import Pace
+from cognito_guard._keys.policy import FIRST_BACKOFF, GRACE, MOST_WAITING_COLD, MOST_WAITING_WARM, KeyPolicy, KeyStatus
+from cognito_guard._keys.source import NO_THREAD, OUTLIVED, KeySource
 from cognito_guard._pool import UserPool
 from cognito_guard._report import Reporter
-from cognito_guard.errors import ConfigurationError, KeysUnavailableError, SignatureError
+from cognito_guard.errors import KeysUnavailableError, SignatureError
 from cognito_guard.events import KeysFailed, KeysFetched
 
-_GRACE: Final = 1.0
-"""How much longer than `KeyPolicy.timeout` an attempt is waited for, in seconds: the attempt gives up first, so that it
-is known when the next one may start."""
-
-_OUTLIVED: Final = FetchError(
-    "the fetch did not end within its timeout",
-    "the process was stopped meanwhile, had too little processor time, or its own fetch ignores the timeout",
-)
-_NO_THREAD: Final = FetchError("no thread could be started", "check the limits on threads and memory of the process")
-
 _Found = TypeVar("_Found")
-
-
-class _Held(NamedTuple):
-    """Keys and their times. Replaced as a whole, so that no other thread ever meets one half of it."""
-
-    keys: dict[str, Key]
-    loaded_at: float
-    due_at: float
-    gone_at: float
 
 
 class KeySet:
@@ -105,23 +81,16 @@ class KeySet:
         self._policy: Final = policy
         self._reporter: Final = reporter
         self._timer: Final = timer
-        self._jitter: Final = jitter
+        self._pace: Final = Pace(policy, jitter)
         self._on_withdrawal: Final = on_withdrawal
-        self._held = _Held({}, -math.inf, -math.inf, -math.inf)
+        self._held = NOTHING_HELD
         self._attempt: Attempt | None = None
         self._outlived: Attempt | None = None
-        self._attempted_at = self._retry_at = self._outlived_from = -math.inf
-        self._failures = 0
+        self._outlived_from = -math.inf
         self._last_error: str | None = None
         self._locks: Final[dict[int, threading.Lock]] = {}
         if pool.jwks is not None:
-            try:
-                keys = usable_keys(pool.jwks)
-            except NoUsableKeyError as error:
-                raise ConfigurationError(f"jwks: {error}") from error
-            now = timer()
-            # Due at once: how old a saved set is, nobody knows.
-            self._held = _Held(keys, now, now, now + policy.stale_for)
+            self._held = Held.saved(pool.jwks, timer(), policy)
 
     def get(self, kid: str) -> Key | None:
         """Return the key called *kid* if it is held. Never waits; starts a refresh if one is due."""
@@ -169,7 +138,7 @@ class KeySet:
         """Wait until no attempt is under way: *patience* seconds at most, and little longer than one may take."""
         for attempt in (self._outlived, self._attempt):
             if attempt is not None:
-                await attempt.end(min(patience, self._policy.timeout + _GRACE))
+                await attempt.end(min(patience, self._policy.timeout + GRACE))
 
     def status(self) -> KeyStatus:
         """Return how the keys are."""
@@ -206,11 +175,10 @@ class KeySet:
         now = self._timer()
         if attempt.waiting >= (MOST_WAITING_WARM if now < self._held.gone_at else MOST_WAITING_COLD):
             raise KeysUnavailableError(math.ceil(FIRST_BACKOFF))
-        await attempt.wait(self._policy.timeout + _GRACE)
+        await attempt.wait(self._policy.timeout + GRACE)
 
     def _next_attempt_in(self, now: float) -> float:
-        held = now < self._held.gone_at
-        return max(0.0, (self._attempted_at + self._policy.cooldown if held else self._retry_at) - now)
+        return self._pace.next_attempt_in(now, held=now < self._held.gone_at)
 
     def _require_keys(self) -> None:
         now = self._timer()
@@ -229,24 +197,24 @@ class KeySet:
             now = self._timer()
             attempt = self._attempt
             if attempt is not None and attempt.under_way:
-                if now < self._attempted_at + self._policy.timeout:
+                if now < self._pace.attempted_at + self._policy.timeout:
                     return attempt
                 if self._outlived is not None and self._outlived.under_way:
                     return None
-                self._outlived, self._attempt, self._outlived_from = attempt, None, self._attempted_at
-                failures.append(self._failed(_OUTLIVED, self._attempted_at))
+                self._outlived, self._attempt, self._outlived_from = attempt, None, self._pace.attempted_at
+                failures.append(self._failed(OUTLIVED, self._pace.attempted_at))
             attempt = None
             if self._next_attempt_in(now) == 0:
-                self._attempted_at = now
+                self._pace.attempted_at = now
                 try:
                     attempt = Attempt(partial(self._run, now), name=f"cognito-guard {self._pool_id}")
                 except RuntimeError:
                     # The process has too many threads, or the interpreter is shutting down.
-                    failures.append(self._failed(_NO_THREAD, now))
+                    failures.append(self._failed(NO_THREAD, now))
                 self._attempt = attempt
         # After the lock: on_event may ask for the keys in turn.
         for failure in failures:
-            self._reporter.keys_failed(failure, self._outlook())
+            self._report(failure)
         return attempt
 
     def _run(self, began: float) -> None:
@@ -261,49 +229,27 @@ class KeySet:
             with self._lock:
                 if began >= self._held.loaded_at:
                     event = self._loaded(keys, began)
-        if isinstance(event, KeysFailed):
-            self._reporter.keys_failed(event, self._outlook())
-        elif event is not None:
-            self._reporter.keys_fetched(event)
+        self._report(event)
 
     def _loaded(self, fetched: dict[str, Key], began: float) -> KeysFetched:
-        held = self._held.keys
-        # A key whose material is the same stays the same object: verdicts reached with it remain good.
-        keys = {kid: held[kid] if held.get(kid) == key else key for kid, key in fetched.items()}
-        # As old as the question: the process may have been stopped with the answer unread.
-        self._held = _Held(keys, began, began + self._policy.max_age, began + self._policy.stale_for)
-        self._failures, self._last_error = 0, None
-        if any(keys.get(kid) is not key for kid, key in held.items()):
+        before, self._held = self._held, self._held.replaced_by(fetched, began, self._policy)
+        self._last_error = None
+        self._pace.succeeded()
+        if self._held.withdraws_from(before):
             self._on_withdrawal()
-        return KeysFetched(
-            self._pool_id,
-            kids=frozenset(keys),
-            added=frozenset(kid for kid, key in keys.items() if held.get(kid) is not key),
-            removed=frozenset(held.keys() - keys.keys()),
-        )
+        return self._held.event(before, self._pool_id)
 
     def _failed(self, error: FetchError, began: float) -> KeysFailed:
         now = self._timer()
         usable = now < self._held.gone_at
         self._last_error = f"{error}; {error.advice}" if error.advice else str(error)
-        if usable:
-            # The cooldown sees to it; should the keys run out before it is over, nothing stands in the way.
-            self._failures = 0
-        else:
-            longest = min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures, 10))
-            # A process that was stopped meanwhile has waited already.
-            self._retry_at = min(now, began + self._policy.timeout) + longest * (1 + self._jitter()) / 2
-            self._failures += 1
+        self._pace.failed(began, now, held=usable)
         return KeysFailed(
             self._pool_id, str(error), usable=usable, advice=error.advice, next_attempt=self._next_attempt_in(now)
         )
 
-    def _outlook(self) -> str:
-        held = self._held
-        now = self._timer()
-        if now >= held.gone_at:
-            return "no keys to verify tokens with"
-        return (
-            f"{len(held.keys)} keys, fetched {now - held.loaded_at:.0f} s ago, "
-            f"stay in use for {held.gone_at - now:.0f} s at most"
-        )
+    def _report(self, event: KeysFetched | KeysFailed | None) -> None:
+        if isinstance(event, KeysFailed):
+            self._reporter.keys_failed(event, self._held.outlook(self._timer()))
+        elif event is not None:
+            self._reporter.keys_fetched(event)

@@ -20,6 +20,10 @@ MOST_WAITING_COLD: Final = 10_000
 MOST_WAITING_WARM: Final = 1_000
 """Most requests that wait for one attempt while keys are held: only tokens with an unknown `kid` wait then."""
 
+GRACE: Final = 1.0
+"""How much longer than `KeyPolicy.timeout` an attempt is waited for, in seconds: the attempt gives up first, so that it
+is known when the next one may start."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPolicy:

@@ -9,6 +9,11 @@ from typing import Final
 from cognito_guard._keys.fetch import Fetch, FetchError
 from cognito_guard._keys.jwks import Key, NoUsableKeyError, parse_jwks
 
+OUTLIVED: Final = FetchError(
+    "the fetch did not end within its timeout",
+    "the process was stopped meanwhile, had too little processor time, or its own fetch ignores the timeout",
+)
+NO_THREAD: Final = FetchError("no thread could be started", "check the limits on threads and memory of the process")
 _NO_KEY_SET: Final = "check jwks_url, and for a proxy or login page that answers instead"
 _OWN_FETCH: Final = "check the function given as fetch"
 

@@ -13,7 +13,7 @@ from cognito_guard._principal import Principal
 from cognito_guard._requests.bearer import authorization
 from cognito_guard._requests.expiry import until_expiry
 from cognito_guard._requests.internals import internals_of
-from cognito_guard._requests.scope import GuardedScope, SealedScope, is_open
+from cognito_guard._requests.scope import GuardedScope, behind
 from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, current_scope
 from cognito_guard.errors import RefusalError
 
@@ -23,6 +23,21 @@ _FIRST_REDIRECT: Final = 300
 
 class Anonymous(UnauthenticatedUser):
     """What `request.user` is on a public route when there is no caller."""
+
+
+class Credentials(AuthCredentials):
+    """What `request.auth` is: the scopes of *principal*, in a list of one's own for everyone who asks."""
+
+    def __init__(self, principal: Principal) -> None:
+        self._principal = principal
+
+    @property
+    def scopes(self) -> list[str]:  # type: ignore[override]
+        """The scopes."""
+        return list(self._principal.scopes)
+
+
+_NO_CREDENTIALS: Final = AuthCredentials()
 
 
 async def hand_on(app: ASGIApp, state: RequestState, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,6 +55,9 @@ async def hand_on(app: ASGIApp, state: RequestState, scope: Scope, receive: Rece
     # reference cycle. A plain function, since a coroutine would cost each message a frame more.
     def send_unless_refused(message: Message) -> Awaitable[None]:
         stranger = state.stranger
+        if stranger is None and state.refusal is None:
+            state.started = True
+            return send(message)
         if not state.started and stranger is not None and not (stranger.arrived or _allows(stranger, message)):
             state.refuse(stranger.because, guarded)
         if state.refusal is not None and not state.is_answered:
@@ -68,20 +86,19 @@ async def hand_on(app: ASGIApp, state: RequestState, scope: Scope, receive: Rece
 def _enter(scope: Scope, state: RequestState) -> GuardedScope:
     before = scope.get(SCOPE_KEY)
     # Servers may ask one app after another with the same scope: what is over counts no more.
-    scope[SCOPE_KEY] = (state,) if before is None else (*(each for each in before if _counts(each, scope)), state)
+    states = (state,) if before is None else (*(each for each in before if _counts(each, scope)), state)
+    scope[SCOPE_KEY] = states
     # What an outer middleware of the app's own has put here is left alone.
     if before is not None or ("user" not in scope and "auth" not in scope):
         user = scope.get("user")
         if user is None or isinstance(user, Principal | Anonymous):
             principal = state.principal
             scope["user"] = principal or Anonymous()
-            scope["auth"] = AuthCredentials(() if principal is None else list(principal.scopes))
+            scope["auth"] = _NO_CREDENTIALS if principal is None else Credentials(principal)
     if "state" not in scope:
         # Shared with middleware outside, which reads request.state when the response passes.
         scope["state"] = {}
-    if before is None and state.stranger is None:
-        return GuardedScope(scope)
-    return GuardedScope(scope) if is_open(scope) else SealedScope(scope)
+    return behind(scope, states)
 
 
 def _counts(state: RequestState, scope: Scope) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from starlette.applications import Starlette
-from starlette.datastructures import URL
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount, Router
@@ -19,6 +18,7 @@ from cognito_guard._requests.requirement import requirements_of
 
 # Middleware that hands requests on to its .app, whatever else it does.
 _FAITHFUL: Final = ("starlette.", "fastapi.", "cognito_guard.")
+_MOST_MIDDLEWARE: Final = 50
 
 
 class Way(NamedTuple):
@@ -27,12 +27,17 @@ class Way(NamedTuple):
 
     Attributes:
         mounts: The apps of the mounts and hosts on it, by `id`; True for one that is public as a whole.
-        redirect: Where the app would redirect the request to, if that is what awaits it.
+        redirect: The path that the app would redirect the request to, if that is what awaits it.
+        is_open: Whether it leads through an app that is public as a whole.
 
     """
 
     mounts: Mapping[int, bool]
     redirect: str | None = None
+    is_open: bool = False
+
+
+_START: Final = Way({})
 
 
 def route_path(scope: Scope) -> str:
@@ -44,39 +49,41 @@ def route_path(scope: Scope) -> str:
     return path
 
 
-def public_way(app: object, scope: Scope, guard: object, mounts: Mapping[int, bool] | None = None) -> Way | None:
+def public_way(app: object, scope: Scope, guard: object, way: Way = _START) -> Way | None:
     """
-    Return the way to the public route that *app* would give this request to, or None if there is none.
+    Return the way to what is public where *app* would send this request, or None if that is not public.
 
     Follows mounts, hosts and FastAPI's included routers, in the router's own order. Costs some microseconds for each
     route passed over.
     """
-    mounts = mounts or {}
-    if guard in marks_of(app).public:
-        return Way(mounts)
+    way = way._replace(is_open=way.is_open or guard in marks_of(app).public)
     routes, root_path, redirects = _inside(app)
-    if routes is None:
-        return None
     if root_path:
         scope = {**scope, "root_path": root_path}
-    found = _first_match(routes, scope)
+    found = _first_match(routes or (), scope)
     if found is not None:
-        route, child_scope = found
-        actual = actual_route(route)
-        if isinstance(actual, Mount | Host):
-            base = app_of(actual)
-            if any(marks_of(each).requirements for each in chain_of(actual.app)):
-                return None
-            on_the_way = {**mounts, id(child_scope.get("endpoint")): guard in marks_of(base).public}
-            return public_way(base, {**scope, **child_scope}, guard, on_the_way)
-        marks = endpoint_marks(child_scope.get("endpoint"), scope.get("method", ""))
-        return Way(mounts) if guard in marks.public and not (marks.requirements or requirements_of(route)) else None
+        return _way_by(found[0], {**scope, **found[1]}, guard, way)
     if redirects and scope["type"] == "http" and route_path(scope) != "/":
         path = scope["path"]
         other = {**scope, "path": path.rstrip("/") if path.endswith("/") else path + "/"}
-        if _first_match(routes, other) and public_way(app, other, guard, mounts):
-            return Way(mounts, str(URL(scope=other)))
-    return None
+        if _first_match(routes or (), other):
+            return way._replace(redirect=other["path"]) if public_way(app, other, guard, way) else None
+    return way if way.is_open else None
+
+
+def _way_by(route: Any, scope: Scope, guard: object, way: Way) -> Way | None:
+    """Return the way by *route*, whose match *scope* has been told of, or None if it is not public."""
+    actual, endpoint = actual_route(route), scope.get("endpoint")
+    if isinstance(actual, Mount | Host):
+        base = app_of(actual)
+        if any(marks_of(each).requirements for each in chain_of(actual.app)):
+            return None
+        mounts = {**way.mounts, id(endpoint): guard in marks_of(base).public}
+        return public_way(base, scope, guard, way._replace(mounts=mounts))
+    marks = endpoint_marks(endpoint, scope.get("method", ""))
+    if marks.requirements or requirements_of(route):
+        return None
+    return way if way.is_open or guard in marks.public else None
 
 
 def preflight_way(app: object, scope: Scope, place: int, mounts: Mapping[int, bool] | None = None) -> Way | None:
@@ -130,7 +137,20 @@ def app_of(route: Mount | Host) -> object:
     """Return the app that a mount or a host leads to, within the middleware that it puts around it."""
     base = getattr(route, "_base_app", None)
     # It stays where it was when somebody puts another app in its place.
-    return base if any(each is base for each in chain_of(route.app)) else route.app
+    return base if base is not None and _is_inside(base, route.app) else route.app
+
+
+def _is_inside(base: object, app: object) -> bool:
+    """Return whether *base* is *app*, or what one middleware after another keeps as the app that it is around."""
+    pending, seen = [app], set[int]()
+    while pending and len(seen) < _MOST_MIDDLEWARE:
+        each = pending.pop()
+        if each is base:
+            return True
+        if id(each) not in seen:
+            seen.add(id(each))
+            pending += [value for value in getattr(each, "__dict__", {}).values() if callable(value)]
+    return False
 
 
 def _first_match(routes: Sequence[BaseRoute], scope: Scope) -> tuple[Any, Scope] | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
 
+from starlette.datastructures import URL
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -97,7 +98,8 @@ class CognitoGuardMiddleware:
                 await internals.refusals.send(scope, receive, send, error=refusal, apps=(app,))
                 return None
             if way.redirect is not None:
-                await RedirectResponse(way.redirect)(scope, receive, send)
+                url = URL(scope=dict(members_of(scope)) | {"path": way.redirect})
+                await RedirectResponse(str(url))(scope, receive, send)
                 return None
             stranger.mounts = way.mounts
             return state
@@ -133,6 +135,10 @@ class CognitoGuardMiddleware:
         try:
             app, place = self._ahead(scope)
             way = public_way(app, asked, self.guard)
+            if way is not None and way.redirect is not None:
+                # To what is public all the way from here, not only in the app that redirects.
+                target = public_way(app, asked | {"path": way.redirect}, self.guard)
+                return None if target is None or target.redirect is not None else way
             return preflight_way(app, asked, place) if way is None and stranger.preflight else way
         except Exception:  # noqa: BLE001 - of convertors and route classes of the app's own
             return None

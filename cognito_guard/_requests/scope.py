@@ -8,30 +8,28 @@ anything of it. That is where a request is let in or refused.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Self
 
 from starlette.types import Scope
 
-from cognito_guard._fastapi import chosen_route, is_frontend
+from cognito_guard._fastapi import chosen_frontends, chosen_route, is_frontend
 from cognito_guard._requests.lookup import routes_of
 from cognito_guard._requests.marks import endpoint_marks, innermost
 from cognito_guard._requests.requirement import admit, requirements_of
-from cognito_guard._requests.state import Stranger, place_of, states_of
+from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, place_of, states_of
 
 
 class GuardedScope(dict[str, Any]):
     """
-    A copy of *outer*; each choice of a route is shown to *outer* as well, and judged.
+    A copy of the scope *outer*; each choice of a route is shown to *outer* as well, and judged.
 
     Middleware outside of a guard reads `scope["route"]` and the like when the response passes.
     """
 
-    __slots__ = ("_outer",)
-
-    def __init__(self, outer: Scope) -> None:
-        super().__init__(members_of(outer))
-        self._outer = outer
+    # Set by `behind`, not by an __init__: a dict without one is made in half the time.
+    __slots__ = ("outer",)
+    outer: Scope
 
     def update(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **more: Any) -> None:  # type: ignore[override]
         """Add to the scope; judge, if that names an endpoint."""
@@ -41,14 +39,14 @@ class GuardedScope(dict[str, Any]):
             self._show(added)
             _judge(self, added)
         elif not added and is_frontend(self):
-            _judge(self, {"endpoint": None})
+            _judge(self, {"endpoint": None}, chosen_frontends(self))
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
         self.update(other)
         return self
 
     def _show(self, added: Mapping[str, Any]) -> None:
-        outer = self._outer
+        outer = self.outer
         dict.update(outer, added)
         # Starlette puts it here by itself, before the rest.
         if "route" in self:
@@ -82,29 +80,38 @@ class SealedScope(GuardedScope):
             _judge(self, {key: value})
 
 
+def behind(scope: Scope, states: tuple[RequestState, ...]) -> GuardedScope:
+    """Return the scope of a request with *states*: sealed, while one of them is a stranger's who has not arrived."""
+    for state in states:
+        if state.stranger is not None and not state.stranger.arrived:
+            sealed = SealedScope(members_of(scope))
+            sealed.outer = scope
+            return sealed
+    guarded = GuardedScope(members_of(scope))
+    guarded.outer = scope
+    return guarded
+
+
 def members_of(scope: Scope) -> Any:
     """Return what `dict` can make a copy of *scope* from, also of a sealed one."""
     return dict.items(scope) if type(scope) is SealedScope else scope
 
 
-def is_open(scope: Scope) -> bool:
-    """Return whether each guard that *scope* has passed knows a caller, or has seen a stranger arrive."""
-    return all(state.stranger is None or state.stranger.arrived for state in states_of(scope))
-
-
-def _judge(scope: GuardedScope, child_scope: Mapping[str, Any]) -> None:
+def _judge(scope: GuardedScope, child_scope: Mapping[str, Any], routes: Sequence[object] = ()) -> None:
     marks = endpoint_marks(child_scope["endpoint"], scope.get("method", ""))
-    for state in states_of(scope):
+    states: tuple[RequestState, ...] = scope[SCOPE_KEY]
+    for state in states:
         stranger = state.stranger
         if stranger is not None and not _goes_on(stranger, scope, child_scope, is_public=state.guard in marks.public):
             raise state.refuse(stranger.because, scope)
     if "route" in child_scope:
-        route = chosen_route(scope, child_scope["route"])
+        routes = (chosen_route(scope, child_scope["route"]),)
+    for route in routes:
         for requirement in requirements_of(route, getattr(scope.get("app"), "dependency_overrides", ())):
             admit(requirement, scope)
     for requirement in marks.requirements:
         admit(requirement, scope)
-    if type(scope) is SealedScope and is_open(scope):
+    if type(scope) is SealedScope and all(not state.stranger or state.stranger.arrived for state in states_of(scope)):
         scope.__class__ = GuardedScope  # type: ignore[assignment]
 
 

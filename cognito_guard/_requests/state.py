@@ -64,17 +64,12 @@ class RequestState:
 
     """
 
-    __slots__ = (
-        "guard",
-        "headers",
-        "is_answered",
-        "is_over",
-        "left_to_app",
-        "principal",
-        "refusal",
-        "started",
-        "stranger",
-    )
+    # Defaults of the class, not set for each request: most requests change none of them.
+    refusal: RefusalError | None = None
+    left_to_app = False
+    started = False
+    is_answered = False
+    is_over = False
 
     def __init__(
         self, guard: HasInternals, headers: Any, principal: Principal | None, stranger: Stranger | None = None
@@ -83,8 +78,6 @@ class RequestState:
         self.headers = headers
         self.principal = principal
         self.stranger = stranger
-        self.refusal: RefusalError | None = None
-        self.left_to_app = self.started = self.is_answered = self.is_over = False
 
     def refuse(self, error: RefusalError, scope: Scope) -> RefusalError:
         """Return what to raise for *error*, having noted and reported that it ends this request."""

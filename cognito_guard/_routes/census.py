@@ -147,7 +147,9 @@ def _walk(app: Any, around: _Around) -> Iterator[tuple[RouteEntry, Any]]:
             yield from _walk(app_of(actual), around.within(actual.app, actual.path, mounted=True))
         elif isinstance(actual, Host):
             inside = around.within(actual.app, mounted=True)
-            yield from _walk(app_of(actual), inside._replace(prefix=actual.host + inside.prefix))
+            # In the place of a host further out, if there is one.
+            path = inside.prefix[len(inside.prefix.partition("/")[0]) :]
+            yield from _walk(app_of(actual), inside._replace(prefix=actual.host + path))
         else:
             yield from _entries(route, actual, around)
     for group, path, files in frontends(app):
@@ -163,7 +165,7 @@ def _entries(route: Any, actual: BaseRoute, around: _Around) -> Iterator[tuple[R
         yield _entry(ANY, "/{?}", actual, around, marks=marks_of(None), opaque=True)
     elif isinstance(actual, WebSocketRoute):
         opaque = _is_opaque(endpoint, WebSocketEndpoint)
-        yield _entry(WEBSOCKET, path, endpoint, around, marks=marks_of(endpoint), route=route, opaque=opaque)
+        yield _entry(WEBSOCKET, path, endpoint, around, marks=endpoint_marks(endpoint, ""), route=route, opaque=opaque)
     elif inspect.isclass(endpoint) and issubclass(endpoint, HTTPEndpoint):
         for method in _METHODS:
             handler = getattr(endpoint, method.lower(), None)
@@ -226,7 +228,7 @@ def _is_what_its_name_says(handler: Any) -> bool:
     found: Any = sys.modules.get(getattr(handler, "__module__", None) or "")
     for name in getattr(handler, "__qualname__", "").split("."):
         found = getattr(found, name, None)
-    return found is handler
+    return found is getattr(handler, "__func__", handler)
 
 
 def _is_opaque(endpoint: Any, endpoint_class: type[Any]) -> bool:

@@ -73,7 +73,7 @@ class ClientCredentials(AuthClass):
         timeout: Seconds that a call waits for a token; one token request may take half of them.
         store_timeout: Seconds that one answer of the store may take; later ones are a miss.
         price: Of one token, for `status()` and events.
-        on_event: Called with each event, on a thread.
+        on_event: Called with each event, on a thread; must not block.
         transport: Carries token requests, for a proxy or certificates of your own; it is not closed.
         seams: Time, waiting and chance; for tests.
 

@@ -1,8 +1,8 @@
 """
 What a client tells `on_event`, one frozen object per occasion.
 
-Handlers are called on the thread that got the token. An exception in one is logged and goes no further. No event holds
-a token or a secret.
+Handlers are called on the thread that got the token, and must not block: callers wait for that thread. An exception in
+one is logged and goes no further. No event holds a token or a secret.
 """
 
 from __future__ import annotations

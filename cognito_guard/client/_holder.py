@@ -57,9 +57,8 @@ class Holder:
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """Make a new lock and forget the job, which goes on in the parent only."""
+        """Make a new lock. The job goes on in the parent; in the child it is not under way."""
         self._lock = threading.Lock()
-        self._job = None
 
     @property
     def expires_at(self) -> float | None:
@@ -145,10 +144,9 @@ class Holder:
         failure = barred.failure
         if failure is None or now >= barred.not_before:
             return None
-        if not failure.passing:
-            return failure
         # Another process may have put a token into the store, so one job a second looks.
-        return failure if barred.not_before >= deadline and now < self._fails_until else None
+        hopeless = not failure.passing or barred.not_before >= deadline
+        return failure if hopeless and now < self._fails_until else None
 
     def _join(self, held: Token | None, *, urgent: bool, forced: bool = False) -> Job[Outcome] | None:
         """

@@ -1,9 +1,10 @@
 """
 A stand-in for an Amazon Cognito user pool: the tokens, the token endpoint and the key set, on your own machine.
 
-NOT for production: it hands out valid tokens to whoever asks, and nothing on the road of a request imports it.
+NOT for production: it gives valid tokens to everyone who asks. Nothing on the path of a request imports it.
 """
 
+from cognito_guard.local._client_settings import ClientSettings
 from cognito_guard.local._clients import ClientSecret, LocalClient
 from cognito_guard.local._disputed import DisputedAnswers
 from cognito_guard.local._faults import Fault, Faults
@@ -16,6 +17,7 @@ from cognito_guard.local._serving import serving
 
 __all__ = [
     "ClientSecret",
+    "ClientSettings",
     "DisputedAnswers",
     "Fault",
     "Faults",

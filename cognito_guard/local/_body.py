@@ -14,7 +14,7 @@ class BodyTooLargeError(Exception):
 
 
 class NotJsonError(Exception):
-    """The body is no JSON object. The message is a sentence for people."""
+    """The body is not a JSON object. The message is a sentence for people."""
 
 
 async def read_body(request: Request, limit: int) -> bytes | None:
@@ -46,7 +46,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     Return the JSON object that *body* holds (RFC 8259). Every string in it can be written as UTF-8 again.
 
     Raises:
-        NotJsonError: The body is no JSON, is another JSON value, or has half a surrogate pair in it.
+        NotJsonError: The body is not JSON, is another JSON value, or has half a surrogate pair in it.
 
     """
     try:

@@ -114,7 +114,7 @@ def check_claims(claims: Mapping[str, Any]) -> Mapping[str, Any]:
     Return *claims*, if a pre-token-generation trigger may add them to an access token.
 
     Raises:
-        ConfigurationError: It is no mapping of names to JSON values, or names a claim that Cognito alone sets
+        ConfigurationError: It does not map names to JSON values, or names a claim that Cognito alone sets
             (developer guide, *Pre token generation Lambda trigger*).
 
     """

@@ -17,7 +17,7 @@ from cognito_guard.local._sticky import SECRET_LENGTH, random_word
 
 @dataclass(frozen=True, slots=True)
 class ClientSecret:
-    """One secret of a client; its `id` says the client and when it was made, and is no secret itself."""
+    """One secret of a client. Its `id` names the client and the time, and is not secret."""
 
     id: str
     value: str = field(repr=False)

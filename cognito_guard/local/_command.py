@@ -15,7 +15,8 @@ from cognito_guard.errors import ConfigurationError
 from cognito_guard.local._announcement import NOT_FOR_PRODUCTION, announcement
 from cognito_guard.local._beside import run_beside
 from cognito_guard.local._environment import environment_with, variables_of, write_env_file
-from cognito_guard.local._pool import DEFAULT_POOL_ID, SELF
+from cognito_guard.local._issuer import SELF
+from cognito_guard.local._pool import DEFAULT_POOL_ID
 from cognito_guard.local._server import LocalCognito
 from cognito_guard.local._serving import LOOPBACK, listen, served, url_of
 from cognito_guard.local._setup import Setup, default_setup, read_setup, setup_of_flags
@@ -115,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
 def _warn(host: str) -> None:
     if not is_loopback(host):
         sys.stderr.write(
-            f"WARNING: listening on {host}. Everyone who can reach it, from other machines as well, can sign in as "
+            f"WARNING: listening on {host}. Everyone who can reach it, also from other machines, can sign in as "
             f"anyone.\nWARNING: {NOT_FOR_PRODUCTION}\n"
         )
 

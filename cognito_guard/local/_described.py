@@ -9,7 +9,7 @@ from cognito_guard.local._pool import LocalPool
 from cognito_guard.local._scopes import ResourceServer
 
 _REFRESH_TOKEN_DAYS = 30  # Cognito's default; no refresh token is given out here
-_SESSION_MINUTES = 3  # likewise
+_SESSION_MINUTES = 3  # Cognito's default; nobody signs in here
 
 
 def described_pool(pool: LocalPool) -> dict[str, Any]:

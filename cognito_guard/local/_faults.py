@@ -91,7 +91,7 @@ class Faults:
 
 
 class NoAnswer(Response):
-    """Sends nothing, for there is nobody left to send it to."""
+    """Sends nothing: the caller has left."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """End the request."""

@@ -93,9 +93,9 @@ class SigningKey:
         try:
             key = load_pem_private_key(pem, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise ConfigurationError(f"the private key {kid!r} can not be read") from error
+            raise ConfigurationError(f"the private key {kid!r} cannot be read") from error
         if not isinstance(key, RSAPrivateKey):
-            raise ConfigurationError(f"the private key {kid!r} is no RSA key")
+            raise ConfigurationError(f"the private key {kid!r} is not an RSA key")
         return cls(kid=kid, private_key=key)
 
     def __repr__(self) -> str:

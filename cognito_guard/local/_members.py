@@ -45,7 +45,7 @@ class Members:
         Return a string of that form.
 
         Raises:
-            OperationError: It is missing, no string, or not of the form.
+            OperationError: It is missing, not a string, or not of the form.
 
         """
         if name not in self._values:
@@ -65,7 +65,7 @@ class Members:
         Return a list of strings that are each one of *known*; an empty one if it is missing.
 
         Raises:
-            OperationError: It is no list of these.
+            OperationError: It is not a list of these.
 
         """
         values = self._list(name, len(known))
@@ -105,7 +105,7 @@ class Members:
         Return a whole number between these bounds, both included; the default if it is missing.
 
         Raises:
-            OperationError: It is no whole number, or not between the bounds.
+            OperationError: It is not a whole number, or not between the bounds.
 
         """
         value = self._values.get(name, default)

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
-from cognito_guard._pool import ANY_CLIENT, UserPool
-from cognito_guard.errors import ConfigurationError
+from cognito_guard._pool import UserPool
 from cognito_guard.local._client_settings import CLIENT_CREDENTIALS, ClientSettings
 from cognito_guard.local._clients import LocalClient
+from cognito_guard.local._issuer import Issuer
 from cognito_guard.local._key_ring import KeyRing
 from cognito_guard.local._keys import PoolKeys, SigningKey
 from cognito_guard.local._mint import Mint
@@ -18,7 +18,6 @@ from cognito_guard.local._scopes import ResourceServer
 from cognito_guard.local._trigger import Handler
 
 DEFAULT_POOL_ID: Final = "eu-central-1_LocalPool0"
-SELF: Final = "self"
 
 
 def _now() -> float:
@@ -67,14 +66,11 @@ class LocalPool:
         clock: Callable[[], float] = _now,
         pre_token_generation: Handler | None = None,
     ) -> None:
-        derived = UserPool(pool_id, client_ids=ANY_CLIENT)
+        self._issuer: Final = Issuer(pool_id, issuer)
         self.pool_id: Final = pool_id
         self.clock: Final = clock
         self.pre_token_generation: Final = pre_token_generation
-        self._derived_issuers: Final = derived.issuers
-        self._issuer: Final = _checked_issuer(pool_id, issuer, derived)
         self.created_at: Final = clock()
-        self._base_url: str | None = None
         self._registry: Final = Registry(pool_id, clock)
         self._ring: Final = KeyRing(pool_id, keys, published)
         self._mint: Final = Mint(pool_id, self._registry, self._ring, clock, pre_token_generation)
@@ -90,42 +86,35 @@ class LocalPool:
             ConfigurationError: It is to be the pool's own URL, and the pool has not been served yet.
 
         """
-        if self._issuer == SELF and self._base_url is None:
-            raise ConfigurationError(
-                f'issuer="self" is the URL at which the user pool {self.pool_id} is served, and it is not served yet; '
-                "serve it first (`with serving(LocalCognito(pool)) as url:`), or name the URL as the issuer"
-            )
-        return self.issuer_at(self._base_url or "")
+        return self._issuer.known()
 
     def issuer_at(self, base_url: str) -> str:
         """Return the value of `iss` in tokens that are asked for at *base_url*, such as `http://127.0.0.1:9229`."""
-        if self._issuer == SELF:
-            return f"{base_url.rstrip('/')}/{self.pool_id}"
-        return self._issuer or self._derived_issuers[0]
+        return self._issuer.at(base_url)
 
     @property
     def has_own_issuer(self) -> bool:
         """Whether the issuer is another than those that follow from the id."""
-        return self._issuer is not None and self._issuer not in self._derived_issuers
+        return self._issuer.is_own
 
     @property
     def issuer_is_updated(self) -> bool:
         """Whether the issuer is of the UPDATED form (`IssuerConfiguration`)."""
-        return self._issuer is not None and self._issuer == self._derived_issuers[1]
+        return self._issuer.is_updated
 
     @property
     def issuer_is_here(self) -> bool:
         """Whether the issuer is the URL at which the pool is served."""
-        return self._issuer == SELF
+        return self._issuer.is_here
 
     @property
     def is_served(self) -> bool:
         """Whether it is known where the pool is served."""
-        return self._base_url is not None
+        return self._issuer.is_served
 
     def served_at(self, base_url: str) -> None:
         """Tell the pool where it is served, which is its issuer if that is `"self"`. `LocalCognito` calls this."""
-        self._base_url = base_url
+        self._issuer.served_at(base_url)
 
     # What is registered
 
@@ -273,7 +262,7 @@ class LocalPool:
             **claims: Claims to replace or add. One that is None is left out.
 
         Raises:
-            ConfigurationError: No client id is given, and the pool has no client.
+            ConfigurationError: No client id is given, and the pool has no client; or `pre_token_generation` failed.
 
         """
         occasion = self._mint.occasion(self.issuer, client_id, lifetime)
@@ -341,7 +330,7 @@ class LocalPool:
         """
         Return an ID token of a user, which no API may take for an access token. It is signed with the other key.
 
-        Takes what `mint_user` takes, save scopes, and raises what it raises.
+        Takes what `mint_user` takes, except scopes, and raises what it raises.
         """
         occasion = self._mint.occasion(self.issuer, client_id, lifetime)
         return self._mint.identity(occasion, username, groups, claims=claims, headers=headers)
@@ -350,7 +339,7 @@ class LocalPool:
         self, claims: Mapping[str, Any], *, headers: Mapping[str, Any] | None = None, key: SigningKey | None = None
     ) -> str:
         """
-        Return a JWT of *claims* such as they are, for tokens that `mint` cannot express.
+        Return a JWT of *claims* as they are, for tokens that `mint` cannot express.
 
         Args:
             claims: All there is in the payload; here None is written as `null`.
@@ -451,10 +440,3 @@ class LocalPool:
 
     def __repr__(self) -> str:
         return f"LocalPool({self.pool_id!r})"
-
-
-def _checked_issuer(pool_id: str, issuer: str | None, derived: UserPool) -> str | None:
-    if issuer is None or issuer == SELF:
-        return issuer
-    # Nothing is ever fetched from it, so it need not be where keys may be fetched from.
-    return UserPool(pool_id, client_ids=ANY_CLIENT, issuers=[issuer], jwks_url=derived.jwks_urls[0]).issuer

@@ -9,8 +9,8 @@ class SettingRefusedError(ConfigurationError):
     """
     Cognito would refuse this setting of a pool.
 
-    Whoever calls from Python made a mistake in the set-up, so it is a `ConfigurationError`. Whoever calls over HTTP
-    gets an answer with Cognito's name for it.
+    In Python it is a mistake in the set-up, so it is a `ConfigurationError`. Over HTTP the answer has Cognito's name
+    for it.
 
     Attributes:
         kind: The name of the exception that Cognito's API answers with.

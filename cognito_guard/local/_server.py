@@ -43,9 +43,9 @@ class LocalCognito:
     """
     An ASGI app that stands in for Cognito: token endpoint, AWS API, key sets and discovery documents.
 
-    It is NOT for production: whoever can reach it gets any token. Serve it with any ASGI server, mount it, or call it
-    in process; or use it without HTTP,
-    only for the tokens it mints. `mint`, `mint_user`, `mint_id`, `jwks` and `user_pool` are those of the first pool.
+    It is NOT for production: everyone who can reach it gets any token. Serve it with any ASGI server, mount it, or call
+    it in process; or use it without HTTP, only for the tokens it mints. `mint`, `mint_user`, `mint_id`, `jwks` and
+    `user_pool` are those of the first pool.
 
     Args:
         *pools: The user pools to serve, each with an id of its own. The client id decides which of them answers at the
@@ -103,7 +103,7 @@ class LocalCognito:
                 ],
             )
         )
-        # Beside it, not within: the console is for no other origin, and what it asks for is no traffic to look at.
+        # Beside it, not within: no other origin may call the console, and its own requests are not worth recording.
         pages = console_routes(self.pools, self.faults, self._cognito, on_change) if console else ()
         self._app: Final = Starlette(routes=[*pages, Mount("/", self._cognito)], lifespan=self._lifespan)
 

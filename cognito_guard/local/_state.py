@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.local._client_settings import ClientSettings
+from cognito_guard.local._issuer import SELF
 from cognito_guard.local._keys import PoolKeys, SigningKey
-from cognito_guard.local._pool import SELF, LocalPool
+from cognito_guard.local._pool import LocalPool
 from cognito_guard.local._setup import PoolSetup, Setup, client_of, table_of
 
 _VERSION: Final = 1
@@ -44,7 +45,7 @@ def load_state(path: Path) -> Setup:
     Return what `save_state` wrote; nothing if there is no such file.
 
     Raises:
-        ConfigurationError: It can not be read, or something else wrote it.
+        ConfigurationError: It cannot be read, or something else wrote it.
 
     """
     try:

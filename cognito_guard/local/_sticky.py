@@ -17,8 +17,8 @@ def derived_word(length: int, *names: str) -> str:
     """
     Return *length* letters and digits that depend on *names* alone.
 
-    Everyone who knows the names can compute them, so they are no secret. They need not be: whoever can reach a local
-    Cognito gets any token from it.
+    Everyone who knows the names can compute them. That costs nothing: everyone who can reach a local Cognito gets any
+    token from it anyway.
     """
     number = int.from_bytes(hashlib.sha512("\0".join(names).encode()).digest(), "big")
     letters = ""

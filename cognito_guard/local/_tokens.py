@@ -90,7 +90,7 @@ def encode(header: Mapping[str, Any], claims: Mapping[str, Any], key: SigningKey
 
 def _segment(members: Mapping[str, Any]) -> str:
     text = json.dumps(dict(members), separators=(",", ":"))
-    # Cognito escapes slashes. Whoever compares bytes instead of parsing shall find out here.
+    # Cognito escapes slashes. Code that compares bytes instead of parsing fails here, as with Cognito.
     return base64url(text.replace("/", "\\/").encode())
 
 

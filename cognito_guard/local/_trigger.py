@@ -17,7 +17,7 @@ _DETAILS: Final = "claimsAndScopeOverrideDetails"
 _TIME_LIMIT: Final = 5000  # milliseconds; Cognito gives a trigger 5 seconds
 
 
-class TriggerFailedError(Exception):
+class TriggerFailedError(ConfigurationError):
     """The handler raised an exception, or answered something that Cognito would not accept."""
 
 

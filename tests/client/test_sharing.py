@@ -87,11 +87,14 @@ def test_one_buys_and_all_use(make_client: Make, endpoint: Any, store: TokenStor
     assert others[0].status().expires_at == one.status().expires_at
 
 
-def test_all_that_start_at_once_buy_one_token(make_client: Make, endpoint: Any, store: TokenStore) -> None:
+def test_all_that_start_at_once_buy_one_token(
+    make_client: Make, endpoint: Any, store: TokenStore, seams: Seams
+) -> None:
     endpoint.open.clear()
     tokens: list[str] = []
-    # Waiting takes no time here, and the moment to stop waiting for another process must not come.
-    clients = [make_client(store=store, seams=Seams(sleep=threading.Event().wait)) for _ in range(8)]
+    # The time stands still: nobody loses patience with the process that buys.
+    still = Seams(seams.clock, seams.timer, sleep=endpoint.open.wait)
+    clients = [make_client(store=store, seams=still) for _ in range(8)]
     threads = [threading.Thread(target=lambda each=each: tokens.append(each.token_sync())) for each in clients]
     for thread in threads:
         thread.start()
@@ -183,6 +186,73 @@ def test_a_renewal_by_another_process_is_left_to_it(
     settle()
     assert other.token_sync() == one.token_sync() != old
     assert endpoint.calls == 2
+
+
+class Counting(MemoryStore):
+    """Counts how often it is asked."""
+
+    looks = 0
+
+    def get(self, key: str) -> StoredToken | None:
+        self.looks += 1
+        return super().get(key)
+
+
+def test_a_renewal_by_another_process_is_looked_for_once_per_pause(
+    make_client: Make, key: str, clock: Any, timer: Any, settle: Settle
+) -> None:
+    store = Counting(timer=timer)
+    client = make_client(store=store)
+    client.token_sync()
+    store.claim(key, "another process", 1e6)
+    clock.advance(0.8 * 3600)
+    for pause in range(1, 4):
+        before = store.looks
+        for _ in range(100):
+            client.token_sync()
+            settle()
+        assert (pause, store.looks - before) == (pause, 1)
+        timer.advance(3.75)
+
+
+def test_a_renewal_that_fails_is_tried_once_per_pause(
+    make_client: Make, endpoint: Any, clock: Any, timer: Any, settle: Settle
+) -> None:
+    store = Counting(timer=timer)
+    client = make_client(store=store)
+    client.token_sync()
+    endpoint.say(500)
+    clock.advance(0.8 * 3600)
+    before = store.looks
+    for _ in range(100):
+        client.token_sync()
+        settle()
+
+    # Before the claim, after it, and after the failure.
+    assert store.looks - before == 3
+
+
+@pytest.mark.parametrize("content", [{"error": "invalid_scope"}, {"error": "temporarily_unavailable"}])
+def test_calls_that_can_only_fail_look_once_a_second(
+    make_client: Make, endpoint: Any, timer: Any, content: dict[str, str]
+) -> None:
+    store = Counting(timer=timer)
+    client = make_client(store=store)
+    endpoint.say(400, content, retry_after="60")
+    with pytest.raises(TokenRequestError):
+        client.token_sync()
+    for _ in range(3):
+        before = store.looks
+        for _ in range(100):
+            with pytest.raises(TokenRequestError):
+                client.token_sync()
+        assert store.looks == before
+        timer.advance(1)
+        with pytest.raises(TokenRequestError):
+            client.token_sync()
+        assert store.looks == before + 1
+
+    assert endpoint.calls == 1
 
 
 def test_the_token_of_a_process_that_is_due_itself_is_not_worth_taking(
@@ -440,8 +510,8 @@ def test_a_fleet_leaves_an_endpoint_alone_that_is_over_quota(
     for client in clients:
         client.token_sync()
     endpoint.say(429, {}, retry_after="20")
-    clock.advance(0.8 * 3600)
-    timer.advance(0.8 * 3600)
+    clock.advance(0.83 * 3600)
+    timer.advance(0.83 * 3600)
     for _ in range(20):
         for client in clients:
             client.token_sync()

@@ -243,6 +243,16 @@ def test_a_redirect_is_not_followed(status: int) -> None:
     assert read(status, {}) == Failure("redirected", status)
 
 
+@pytest.mark.parametrize("elsewhere", ["https://evil.example/token", "/oauth2/other"])
+def test_a_secret_does_not_follow_a_redirect(client: ClientCredentials, endpoint: Any, elsewhere: str) -> None:
+    endpoint.say(307, location=elsewhere)
+
+    with pytest.raises(TokenRequestError, match="redirected"):
+        client.token_sync()
+
+    assert endpoint.calls == 1
+
+
 @pytest.mark.parametrize(
     ("status", "content"),
     [

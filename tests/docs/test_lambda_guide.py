@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,7 +31,17 @@ def issuer(pool_keys: PoolKeys) -> LocalPool:
 
 
 @pytest.fixture
-def function(issuer: LocalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def loop() -> Iterator[None]:
+    """The event loop that Mangum finds and never closes."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@pytest.fixture
+def function(loop: None, issuer: LocalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The guide's module beside its saved key set, with no way out of the network: the proxy takes no connections."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     (tmp_path / "jwks.json").write_text(json.dumps(issuer.jwks()))

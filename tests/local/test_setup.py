@@ -186,6 +186,30 @@ def test_keys_that_were_rotated_out_or_withdrawn_are_again_as_they_were(tmp_path
     assert restored(path).keys.access.kid == pool.keys.access.kid
 
 
+def test_a_state_of_before_clients_had_claims_is_read(tmp_path: Path, pool_keys: PoolKeys) -> None:
+    path, pool = tmp_path / "state.json", make_pool(pool_keys)
+    save_state(path, [pool])
+    saved = json.loads(path.read_text())
+    del saved["pools"][0]["resource_server_names"]
+    for client in saved["pools"][0]["clients"]:
+        del client["claims"], client["members"]
+
+    path.write_text(json.dumps(saved))
+
+    assert described(restored(path)) == described(pool)
+
+
+def test_claims_and_names_survive_too(tmp_path: Path, pool_keys: PoolKeys) -> None:
+    path, pool = tmp_path / "state.json", LocalPool(POOL_ID, keys=pool_keys)
+    pool.add_resource_server("orders", {"order.read": "Read orders"}, name="Orders of tea")
+    pool.add_client(name="reader", scopes=["orders/order.read"], claims={"tenant": "acme"})
+
+    save_state(path, [pool])
+
+    assert restored(path).clients[0].claims == {"tenant": "acme"}
+    assert restored(path).resource_servers[0].name == "Orders of tea"
+
+
 def test_the_state_is_for_its_owner_alone_also_where_it_was_not(tmp_path: Path, pool_keys: PoolKeys) -> None:
     path = tmp_path / "state.json"
     path.write_text("{}")
@@ -230,14 +254,14 @@ def test_a_file_that_holds_no_state_is_refused(tmp_path: Path, text: str, compla
 
 
 def test_what_is_no_key_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="private key 'kid' can not be read"):
+    with pytest.raises(ConfigurationError, match="private key 'kid' cannot be read"):
         SigningKey.from_pem("kid", b"no PEM")
 
 
 def test_a_key_of_another_kind_is_refused() -> None:
     pem = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
-    with pytest.raises(ConfigurationError, match="no RSA key"):
+    with pytest.raises(ConfigurationError, match="not an RSA key"):
         SigningKey.from_pem("kid", pem)
 
 

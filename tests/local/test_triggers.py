@@ -238,6 +238,21 @@ async def test_a_handler_that_fails_refuses_the_token_and_says_why(
         assert response.json()["__type"] == "UserLambdaValidationException"
 
 
+async def test_minting_with_a_handler_that_fails_says_why(make_pool: Callable[..., LocalPool]) -> None:
+    with pytest.raises(ConfigurationError, match=r"raised KeyError\('tenant'\)"):
+        make_pool(of_metadata).mint()
+
+
+async def test_the_console_says_why_a_handler_fails(make_pool: Callable[..., LocalPool]) -> None:
+    transport = httpx.ASGITransport(LocalCognito(make_pool(of_metadata)))
+    asked = {"pool": "eu-central-1_LocalPool0", "kind": "machine", "client_id": "reader"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:9229") as http:
+        response = await http.post("/console/token", headers={"X-Cognito-Guard": "test"}, json=asked)
+
+    assert response.status_code == 400
+    assert "raised KeyError('tenant')" in response.json()["error"]
+
+
 async def test_metadata_reaches_a_guarded_api_as_a_claim(
     make_pool: Callable[..., LocalPool], call: Callable[..., Any]
 ) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from cognito_guard.local import LocalClient, LocalPool
+from tests.requests.recording import Recorder
 
 
 @pytest.fixture
@@ -18,3 +19,9 @@ def may_write(pool: LocalPool, writer: LocalClient) -> str:
 @pytest.fixture
 def token(pool: LocalPool, reader: LocalClient) -> str:
     return pool.mint(client_id=reader.client_id)
+
+
+@pytest.fixture
+def record() -> Recorder:
+    """What ran."""
+    return Recorder()

@@ -5,12 +5,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware
+from cognito_guard.errors import ConfigurationError
 from cognito_guard.local import LocalPool
-from tests.requests.apps import guarded_app
+from tests.requests.apps import guarded_app, no_body
 
 pytestmark = pytest.mark.anyio
 
@@ -79,3 +81,23 @@ async def test_an_app_starts_without_keys(
     assert (status["ready"], status["keys"], status["age"]) == (False, 0, None)
     assert "the fetch raised OSError" in (status["last_error"] or "")
     assert "starting without keys" in caplog.text
+
+
+async def test_an_app_that_must_not_start_says_so_to_the_server(guard: CognitoGuard) -> None:
+    """An exception alone is taken by servers to mean that there is no lifespan."""
+    app = FastAPI(dependencies=[Depends(guard.require)])
+    app.get("/x")(no_body)
+    guard.install(app)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    with pytest.raises(ConfigurationError):
+        await app({"type": "lifespan"}, receive, send)
+
+    assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
+    assert "Depends(guard.require)" in sent[0]["message"]

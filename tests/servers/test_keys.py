@@ -330,8 +330,6 @@ from cognito_guard._requests.internals import internals_of
 
 POOL = UserPool(os.environ["POOL"], client_ids=ANY_CLIENT, jwks_url=os.environ["JWKS"])
 TOKEN = os.environ["TOKEN"]
-# In development mode asyncio tells of what takes 0.1 s; on a busy machine anything may.
-logging.getLogger("asyncio").setLevel(logging.ERROR)
 # Python 3.12 and later warn of what is to be proven harmless here.
 warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
 # asyncio's debug mode warns of what took longer than 0.1 s, as everything does on a busy machine.

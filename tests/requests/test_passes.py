@@ -1,0 +1,382 @@
+"""Each pass of a request through a guard stands on its own, and so does each request that is made of another."""
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cognito_guard import CognitoGuard, CognitoGuardMiddleware
+from tests.requests.apps import WRITE, guard_client
+from tests.requests.recording import Recorder, ask
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., Awaitable[httpx.Response]]
+MakeGuard = Callable[..., CognitoGuard]
+
+
+def bearer(token: str) -> list[tuple[bytes, bytes]]:
+    return [(b"authorization", b"Bearer " + token.encode())]
+
+
+async def part(app: ASGIApp, scope: Any, receive: Receive) -> int:
+    """Return the status of one part of a batch."""
+    statuses: list[int] = []
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    await app(scope, receive, send)
+    return statuses[0]
+
+
+# -- apps in turn
+
+
+@pytest.mark.parametrize("copies", [True, False])
+async def test_a_public_switch_opens_no_app_that_has_its_own_guard(
+    guard: CognitoGuard, call: Call, record: Recorder, may_read: str, copies: bool
+) -> None:
+    version = Starlette(
+        routes=[Route("/orders", record.handler("orders")), Route("/open", guard.public(record.handler("open")))]
+    )
+    guard.install(version)
+
+    async def switch(scope: Scope, receive: Receive, send: Send) -> None:
+        await version({**scope} if copies else scope, receive, send)
+
+    app = Starlette(routes=[Mount("/api", app=guard.public(switch))])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/api/orders")).status_code == 401
+    assert (await call(app, "GET", "/api/none")).status_code == 401
+    assert record.take() == []
+    assert (await call(app, "GET", "/api/open")).text == "open"
+    assert (await call(app, "GET", "/api/orders", may_read)).text == "orders"
+
+
+class InTurn:
+    """Asks one app after another, until one knows the path."""
+
+    def __init__(self, *apps: ASGIApp) -> None:
+        self._apps = apps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        for app in self._apps:
+            sent: list[Message] = []
+
+            async def keep(message: Message, sent: list[Message] = sent) -> None:
+                sent.append(message)
+
+            await app(scope, receive, keep)
+            if sent[0]["status"] != 404:
+                break
+        for message in sent:
+            await send(message)
+
+
+async def test_a_public_route_of_one_app_opens_nothing_in_the_next(
+    guard: CognitoGuard, make_guard: MakeGuard, call: Call, record: Recorder, may_read: str
+) -> None:
+    for second_guard in (guard, make_guard()):
+        first = Starlette(routes=[Route("/{path:path}", guard.public(record.handler("none", 404)))])
+        guard.install(first)
+        second = Starlette(routes=[Route("/secret", record.handler("secret"))])
+        second_guard.install(second)
+        app = InTurn(first, second)
+
+        answer = await call(app, "GET", "/secret")
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert record.take() == ["none"]
+        assert (await call(app, "GET", "/secret", may_read)).text == "secret"
+        record.take()
+
+
+async def test_a_pass_that_is_over_has_no_say_in_the_next(
+    make_guard: MakeGuard, call: Call, record: Recorder, may_read: str
+) -> None:
+    one, other = make_guard(), make_guard()
+    first = Starlette(routes=[Route("/{path:path}", one.public(record.handler("none", 404)))])
+    one.install(first)
+    second = Starlette(routes=[Route("/open", other.public(record.handler("open")))])
+    other.install(second)
+
+    assert (await call(InTurn(first, second), "GET", "/open")).text == "open"
+    assert record.take() == ["none", "open"]
+    assert (await call(InTurn(first, second), "GET", "/unknown", may_read)).status_code == 404
+
+
+async def test_a_public_route_opens_nothing_that_is_asked_next_within_one_guard(
+    guard: CognitoGuard, call: Call, record: Recorder, may_read: str
+) -> None:
+    class Falling(Router):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await InTurn(super().__call__, Router(routes=[Route("/secret", record.handler("secret"))]))(
+                scope, receive, send
+            )
+
+    router = Falling(routes=[Route("/{path:path}", guard.public(record.handler("none", 404)))])
+    app = Starlette(routes=[Mount("/", app=router)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/secret")).status_code == 401
+    assert record.take() == ["none"]
+    assert (await call(app, "GET", "/secret", may_read)).text == "secret"
+
+
+# -- guards within guards
+
+
+@pytest.mark.parametrize("public", [True, False])
+async def test_two_guards_in_a_row_both_have_their_say(
+    make_guard: MakeGuard, call: Call, record: Recorder, may_read: str, may_write: str, public: bool
+) -> None:
+    outer, inner = make_guard(), make_guard()
+    sub = Starlette(
+        routes=[
+            Route("/plain", record.handler("plain")),
+            Route("/inner", inner.public(record.handler("inner"))),
+            Route("/outer", outer.public(record.handler("outer"))),
+            Route("/both", outer.public(inner.public(record.handler("both")))),
+            Route("/needs-outer", outer.require(WRITE)(record.handler("needs outer"))),
+            Route("/needs-inner", inner.require(WRITE)(record.handler("needs inner"))),
+        ]
+    )
+    inner.install(sub)
+    app = Starlette(routes=[Mount("/sub", app=outer.public(sub) if public else sub)])
+    outer.install(app)
+
+    strangers_reach = {"inner", "both"} if public else {"both"}
+    for path in ("plain", "inner", "outer", "both"):
+        status = (await call(app, "GET", f"/sub/{path}")).status_code
+        assert (path, status) == (path, 200 if path in strangers_reach else 401)
+        assert record.take() == ([path] if path in strangers_reach else [])
+        assert (await call(app, "GET", f"/sub/{path}", may_read)).text == path
+        record.take()
+    for path in ("needs-outer", "needs-inner"):
+        assert (await call(app, "GET", f"/sub/{path}")).status_code == 401
+        assert (await call(app, "GET", f"/sub/{path}", may_read)).status_code == 403
+        assert record.take() == []
+        assert (await call(app, "GET", f"/sub/{path}", may_write)).status_code == 200
+        record.take()
+
+
+# -- requests that are made of another
+
+
+SECRET, NONE = "/secret", "/none"
+
+
+def batch_app(guard: CognitoGuard, record: Recorder, *, handler: Any, public: bool) -> Starlette:
+    app = Starlette(
+        routes=[
+            Route("/batch", guard.public(handler) if public else handler),
+            Route("/plain", record.handler("plain")),
+            Route("/write", guard.require(WRITE)(record.handler("write"))),
+            Route("/open", guard.public(record.handler("open"))),
+        ]
+    )
+    guard.install(app)
+    return app
+
+
+@pytest.mark.parametrize("public", [True, False])
+@pytest.mark.parametrize("spelling", ["copy", "same", "new list"])
+async def test_each_part_of_a_batch_is_judged_by_itself(
+    guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str, spelling: str, public: bool
+) -> None:
+    """One that is refused takes nothing from the others, nor from the whole."""
+
+    async def batch(request: Request) -> Response:
+        statuses = {}
+        for path in ("/plain", "/write", "/open", "/plain"):
+            scope: Any = request.scope
+            if spelling == "same":
+                scope["path"] = path
+            else:
+                scope = {**scope, "path": path}
+            if spelling == "new list":
+                scope["headers"] = list(scope["headers"])
+            statuses[path] = await part(request.app, scope, request.receive)
+        return JSONResponse(statuses)
+
+    app = batch_app(guard, record, handler=batch, public=public)
+
+    if public:
+        assert (await call(app, "GET", "/batch")).json() == {"/plain": 401, "/write": 401, "/open": 200}
+        assert record.take() == ["open"]
+    assert (await call(app, "GET", "/batch", may_read)).json() == {"/plain": 200, "/write": 403, "/open": 200}
+    assert record.take() == ["plain", "open", "plain"]
+    assert (await call(app, "GET", "/batch", may_write)).json() == {"/plain": 200, "/write": 200, "/open": 200}
+
+
+async def with_tokens(tokens: list[str], paths: list[str], request: Request) -> Response:
+    """Answer with the status of each path for each token, all asked at once."""
+    statuses: dict[str, int] = {}
+
+    async def one(number: int, token: str, path: str) -> None:
+        scope = {**request.scope, "path": path, "headers": bearer(token)}
+        statuses[f"{number} {path}"] = await part(request.app, scope, request.receive)
+
+    async with anyio.create_task_group() as group:
+        for number, token in enumerate(tokens):
+            for path in paths:
+                group.start_soon(one, number, token, path)
+    return JSONResponse(dict(sorted(statuses.items())))
+
+
+@pytest.mark.parametrize("caller", ["reader", "writer"])
+async def test_a_part_with_a_token_of_its_own_is_judged_by_that(
+    guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str, caller: str
+) -> None:
+    tokens = [may_read, may_write, "nonsense"]
+    batch = functools.partial(with_tokens, tokens, ["/plain", "/write"])
+    app = batch_app(guard, record, handler=batch, public=False)
+
+    answer = await call(app, "GET", "/batch", may_read if caller == "reader" else may_write)
+
+    assert answer.json() == {
+        "0 /plain": 200, "0 /write": 403, "1 /plain": 200, "1 /write": 200, "2 /plain": 401, "2 /write": 401,
+    }  # fmt: skip
+    assert sorted(record.take()) == ["plain", "plain", "write"]
+
+
+async def test_a_part_with_a_token_of_its_own_is_judged_by_that_in_a_public_batch(
+    guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str
+) -> None:
+    batch = functools.partial(with_tokens, [may_read, may_write], ["/plain", "/write"])
+    app = batch_app(guard, record, handler=batch, public=True)
+
+    assert (await call(app, "GET", "/batch")).json() == {
+        "0 /plain": 200, "0 /write": 403, "1 /plain": 200, "1 /write": 200,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", ["copy", "same"])
+async def test_other_credentials_do_not_go_past_the_guard(
+    guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str, spelling: str
+) -> None:
+    """Straight to the router no guard has seen them: neither the old caller counts there nor the new."""
+
+    async def batch(request: Request) -> Response:
+        scope: Any = request.scope if spelling == "same" else {**request.scope}
+        scope.update({"path": "/write", "headers": bearer(may_write)})
+        await part(request.app.router, scope, request.receive)
+        raise AssertionError
+
+    app = batch_app(guard, record, handler=batch, public=False)
+
+    assert (await call(app, "GET", "/batch", may_read, crash=False)).status_code == 500
+    assert record.take() == []
+
+
+async def test_a_stranger_on_a_public_route_is_one_still_where_it_hands_on(
+    guard: CognitoGuard, call: Call, record: Recorder
+) -> None:
+    async def batch(request: Request) -> Response:
+        request.scope["path"] = "/plain"
+        await part(request.app.router, request.scope, request.receive)
+        raise AssertionError
+
+    app = batch_app(guard, record, handler=batch, public=True)
+
+    assert (await call(app, "GET", "/batch")).status_code == 401
+    assert record.take() == []
+
+
+async def test_a_public_object_of_fastapi_opens_nothing_that_it_hands_on_to(
+    guard: CognitoGuard, call: Call, record: Recorder
+) -> None:
+    class Batch:
+        async def __call__(self, request: Request) -> Any:
+            request.scope["path"] = "/plain"
+            return await part(request.app.router, request.scope, request.receive)
+
+    app = FastAPI(openapi_url=None)
+    app.add_api_route("/batch", guard.public(Batch()))
+    app.add_api_route("/plain", record.operation("plain"))
+    guard.install(app)
+
+    answer = await call(app, "GET", "/batch")
+    assert (answer.status_code, record.take()) == (401, [])
+
+
+# -- apps that are called in process
+
+
+@pytest.mark.parametrize("inner_guard", ["the same", "another"])
+async def test_an_app_that_is_called_in_process_has_requests_of_its_own(
+    guard: CognitoGuard, make_guard: MakeGuard, call: Call, record: Recorder, may_read: str, may_write: str,
+    inner_guard: str,
+) -> None:  # fmt: skip
+    of_inner = guard if inner_guard == "the same" else make_guard()
+    inner = FastAPI(openapi_url=None)
+    # Without parameters, so that it is known by the context alone whose request this is.
+    inner.add_api_route("/write", of_inner.require(WRITE)(record.operation("write")))
+    inner.add_api_route("/open", of_inner.public(record.operation("open")))
+    of_inner.install(inner)
+    after = guard.require(WRITE)(record.operation("after"))
+
+    async def outer(request: Request) -> Response:
+        token = request.query_params.get("token")
+        statuses = [(await ask(inner, "GET", path, token)).status for path in ("/write", "/open")]
+        return JSONResponse([*statuses, await after()])
+
+    app = Starlette(routes=[Route("/outer", guard.public(outer))])
+    guard.install(app)
+
+    for token in (None, may_read):
+        refused = await call(app, "GET", f"/outer?token={may_write}", token)
+        assert refused.status_code == (401 if token is None else 403)
+        assert record.take() == ["write", "open"]
+    assert (await call(app, "GET", "/outer", may_write)).json() == [401, 200, "after"]
+    assert (await call(app, "GET", f"/outer?token={may_read}", may_write)).json() == [403, 200, "after"]
+    assert record.take() == ["open", "after"] * 2
+
+
+async def test_an_app_without_its_guard_refuses_in_process_as_anywhere(
+    guard: CognitoGuard, call: Call, record: Recorder, may_write: str
+) -> None:
+    inner = Starlette(routes=[Route("/write", guard.require(WRITE)(record.handler("write")))])
+
+    async def outer(request: Request) -> Response:
+        return PlainTextResponse(str((await ask(inner, "GET", "/write", may_write)).status))
+
+    app = Starlette(routes=[Route("/outer", outer)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/outer", may_write)).text == "500"
+    assert record.take() == []
+
+
+# -- the same guard twice
+
+
+async def test_a_caller_who_is_known_further_out_is_not_verified_again(
+    make_guard: MakeGuard, call: Call, may_read: str
+) -> None:
+    events: list[Any] = []
+    guard = make_guard(on_event=events.append)
+
+    async def who(request: Request) -> Response:
+        principal = guard.principal(request)
+        assert principal is request.user
+        return PlainTextResponse(str(principal and principal.client_id))
+
+    sub = Starlette(routes=[Route("/who", who)])
+    guard.install(sub)
+    app = CognitoGuardMiddleware(Starlette(routes=[Mount("/sub", app=sub)]), guard=guard)
+
+    assert (await call(app, "GET", "/sub/who", may_read)).text == guard_client(may_read)
+    assert (await call(app, "GET", "/sub/who")).status_code == 401
+    assert len([event for event in events if getattr(event, "status", None) == 401]) == 1
