@@ -24,6 +24,7 @@ from cognito_guard.errors import ConfigurationError, InsufficientScopeError, Not
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Endpoint = TypeVar("Endpoint", bound=type[HTTPEndpoint] | type[WebSocketEndpoint])
 
 _log: Final = logging.getLogger("cognito_guard")
 
@@ -47,6 +48,8 @@ class Requirement:
     guard: HasInternals
     condition: Condition = ANY_TOKEN
 
+    @overload
+    def __call__(self, handler: Endpoint, /) -> Endpoint: ...
     @overload
     def __call__(self, handler: Callable[P, R], /) -> Callable[P, R]: ...
     @overload
