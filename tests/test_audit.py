@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware, Principal
 from cognito_guard.audit import assert_guarded, findings, routes
 from cognito_guard.errors import ConfigurationError
+from tests.requests.apps import needs_frontends
 
 MakeGuard = Callable[..., CognitoGuard]
 
@@ -113,6 +114,7 @@ def test_every_kind_of_starlette_route_is_listed(guard: CognitoGuard, tmp_path: 
     assert opaque == {"/raw", "/raw-class", "/feed-raw", "/files"}
 
 
+@needs_frontends
 def test_every_kind_of_fastapi_route_is_listed(guard: CognitoGuard, tmp_path: Path) -> None:
     app = FastAPI(docs_url=None, redoc_url=None)
     router, outer = APIRouter(prefix="/router", dependencies=[Depends(guard.require("a/router"))]), APIRouter()

@@ -3,6 +3,9 @@
 import functools
 from typing import Any
 
+import fastapi.routing
+import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -10,6 +13,11 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from cognito_guard import CognitoGuard
+
+needs_frontends = pytest.mark.skipif(not hasattr(FastAPI, "frontend"), reason="FastAPI has frontend() from 0.138 on")
+needs_included_mounts = pytest.mark.skipif(
+    not hasattr(fastapi.routing, "iter_route_contexts"), reason="FastAPI includes the mounts of a router from 0.137 on"
+)
 
 READ, WRITE = "orders/order.read", "orders/order.write"
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from cognito_guard import CognitoGuard, Principal, audit
-from tests.requests.apps import READ, WRITE
+from tests.requests.apps import READ, WRITE, needs_frontends
 from tests.requests.recording import Recorder
 
 pytestmark = pytest.mark.anyio
@@ -244,6 +244,7 @@ async def test_a_guarded_function_that_is_a_dependency_is_judged_at_the_choice(
     assert (status, record.take(), requirement_at(app, "/x")) == (403, [], WRITE)
 
 
+@needs_frontends
 @pytest.mark.parametrize("included", [True, False])
 async def test_the_frontend_of_a_router_is_judged_before_its_other_dependencies(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, tmp_path: Path, included: bool

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from cognito_guard import CognitoGuard, Principal
 from cognito_guard.errors import ConfigurationError
-from tests.requests.apps import READ, WRITE, inside
+from tests.requests.apps import READ, WRITE, inside, needs_frontends, needs_included_mounts
 
 pytestmark = pytest.mark.anyio
 
@@ -173,6 +173,7 @@ async def test_strangers_are_redirected_to_public_routes_alone(
         assert redirect.headers["location"] == shown.headers["location"] == "http://api.example/health?probe=1"
 
 
+@needs_frontends
 async def test_the_frontend_is_guarded_with_its_router(
     guard: CognitoGuard, call: Call, may_read: str, may_write: str, tmp_path: Path
 ) -> None:
@@ -190,6 +191,7 @@ async def test_the_frontend_is_guarded_with_its_router(
     assert (await call(app, "GET", "/admin/unknown", headers={"accept": "text/html"})).status_code == 401
 
 
+@needs_included_mounts
 async def test_dependencies_of_a_router_are_not_for_what_is_mounted_in_it(
     guard: CognitoGuard, call: Call, may_read: str
 ) -> None:

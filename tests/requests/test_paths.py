@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware
 from cognito_guard.local import LocalClient, LocalPool
+from tests.requests.apps import needs_frontends
 
 pytestmark = pytest.mark.anyio
 
@@ -309,6 +310,7 @@ async def test_a_preflight_does_not_reach_what_answers_for_unknown_paths(
     assert (await call(app, "OPTIONS", "/unknown", headers=PREFLIGHT)).status_code == 401
 
 
+@needs_frontends
 async def test_a_preflight_does_not_reach_files(guard: CognitoGuard, call: Call, token: str, tmp_path: Any) -> None:
     (tmp_path / "index.html").write_text("inside")
     app = FastAPI()

@@ -17,7 +17,15 @@ from starlette.routing import Host, Mount, Route
 
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware
 from cognito_guard.errors import ConfigurationError
-from tests.requests.apps import guard_client, guarded_app, no_body, raw_app, raw_app_class, reached
+from tests.requests.apps import (
+    guard_client,
+    guarded_app,
+    needs_included_mounts,
+    no_body,
+    raw_app,
+    raw_app_class,
+    reached,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -62,6 +70,7 @@ async def test_a_public_route_works_without_keys(make_guard: MakeGuard, call: Ca
     assert unavailable.json()["error"] == "temporarily_unavailable"
 
 
+@needs_included_mounts
 async def test_public_is_found_wherever_the_route_is(guard: CognitoGuard, call: Call, token: str) -> None:
     def public() -> Any:
         return guard.public(functools.partial(reached))
