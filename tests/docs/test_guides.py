@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import pydoc
 import re
@@ -43,7 +44,17 @@ def keys() -> KeyRing:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+def loop() -> Iterator[None]:
+    """The event loop that Mangum looks for and never closes."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     """Runs a block as a module of its own, so that annotations in it are found."""
     monkeypatch.setenv("COGNITO_USER_POOL_ID", "eu-central-1_AbCdEf123")
     monkeypatch.setenv("COGNITO_CLIENT_IDS", "7lhlkkfbfb4q5kpp90urffao")
@@ -106,7 +117,7 @@ def test_the_routes_are_listed_as_shown(tmp_path: Path) -> None:
     "name", ["pyjwkclient_after", "fastapi_cognito_after", "powertools_after", "api_gateway_after"]
 )
 async def test_after_a_migration_readers_get_in(
-    run: Callable[[str], ModuleType], keys: KeyRing, call: Call, name: str
+    loop: None, run: Callable[[str], ModuleType], keys: KeyRing, call: Call, name: str
 ) -> None:
     page = run(name)
 
