@@ -143,10 +143,14 @@ def full_scope(scope: object, identifier: str | None, *, allow_short: bool = Fal
         allow_short: Accept a short scope without *identifier* as it is: for issuers other than Cognito.
 
     Raises:
-        ConfigurationError: It is not a scope; or it is short, without *identifier*, and *allow_short* is False.
+        ConfigurationError: It is not a scope; or it has a comma, which is not in *identifier*; or it is short,
+            without *identifier*, and *allow_short* is False.
 
     """
     scope = check_scope(scope)
+    if "," in scope and not allow_short and resource_server_of(scope) != identifier:
+        listed = ", ".join(map(repr, filter(None, scope.split(","))))
+        raise ConfigurationError(f"{scope!r} has a comma; write one scope for each argument: require({listed})")
     if "/" in scope or scope in OWN_SCOPES:
         return scope
     if identifier is not None:

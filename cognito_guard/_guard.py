@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
 from cognito_guard._grammar import SCOPE_DESCRIPTION, full_scope
-from cognito_guard._installation import check_app, install
+from cognito_guard._installation import announce, check_app, install, summary
 from cognito_guard._keys.fetch import Fetch
 from cognito_guard._keys.policy import KeyPolicy, KeyStatus
+from cognito_guard._keywords import new_of
 from cognito_guard._pool import UserPool, common_resource_server
 from cognito_guard._principal import Principal
 from cognito_guard._report import OnEvent, Reporter
@@ -84,7 +85,7 @@ class CognitoGuard(HasInternals):
             raise ConfigurationError(f"key_policy must be a KeyPolicy, got {key_policy!r}")
         if not isinstance(close_on_expiry, bool):
             raise ConfigurationError(f"close_on_expiry must be True or False, got {close_on_expiry!r}")
-        reporter = Reporter(on_event)
+        reporter = Reporter(on_event, timer)
         verifier = Verifier(
             pools,
             leeway=leeway,
@@ -98,10 +99,34 @@ class CognitoGuard(HasInternals):
         )
         refusals = Refusals(realm=realm, on_error=on_error, reporter=reporter)
         super().__init__(
-            Internals(verifier=verifier, refusals=refusals, check=check_app, close_on_expiry=close_on_expiry)
+            Internals(
+                verifier=verifier,
+                refusals=refusals,
+                check=check_app,
+                announce=lambda app: announce(self._internals, app),
+                close_on_expiry=close_on_expiry,
+            )
         )
         self._identifier: Final = common_resource_server(pools)
         self._allow_short: Final = any(pool.has_own_issuers for pool in pools)
+
+    if not TYPE_CHECKING:
+        __new__ = new_of(
+            __init__,
+            {
+                name: f"it belongs to the pool: CognitoGuard(UserPool('eu-central-1_AbCdEf123', {written}))"
+                for name, written in (
+                    ("client_id", "client_ids={...}"),
+                    ("client_ids", "client_ids={...}"),
+                    ("issuer", "client_ids={...}, issuers=[...]"),
+                    ("issuers", "client_ids={...}, issuers=[...]"),
+                    ("region", "client_ids={...}"),
+                    ("audience", "client_ids={...}, audience={...}"),
+                    ("resource_servers", "client_ids={...}, resource_servers={...}"),
+                )
+            }
+            | {"scopes": "scopes stand at the routes: @guard.require('orders/order.read')"},
+        )
 
     def install(
         self,
@@ -292,6 +317,9 @@ class CognitoGuard(HasInternals):
         """
         return principal_of(conn.scope, self)
 
+    def __repr__(self) -> str:
+        return f"<CognitoGuard of {summary(self._internals.verifier)}>"
+
     def __call__(self, *_args: object, **_kwargs: object) -> NoReturn:
         """Refuse: `Depends(guard)` and `@guard` ask for nothing."""
         raise ConfigurationError(
@@ -303,6 +331,11 @@ class CognitoGuard(HasInternals):
         if not scopes:
             raise ConfigurationError(
                 f"{function}() without scopes would let every token in; if you want that, write guard.authenticated"
+            )
+        if any(map(callable, scopes)):
+            raise ConfigurationError(
+                f"@guard.{function} needs the scopes that are asked for: write @guard.{function}('orders/order.read'), "
+                "or @guard.authenticated if any valid token will do"
             )
         return frozenset(self._full(scope) for scope in scopes)
 

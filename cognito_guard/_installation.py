@@ -10,19 +10,21 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from cognito_guard import _log
 from cognito_guard._fastapi import check_version, documentation_paths
+from cognito_guard._pool import ANY_CLIENT, UserPool
 from cognito_guard._requests.installed import installed_on, is_guard_middleware
 from cognito_guard._requests.internals import HasInternals, Internals
 from cognito_guard._requests.marks import marks_of
 from cognito_guard._requests.middleware import CognitoGuardMiddleware, check_public_paths
 from cognito_guard._routes.openapi import describe
-from cognito_guard.audit import findings
+from cognito_guard._tokens.evidence import keys_of
+from cognito_guard._tokens.verifier import Verifier
+from cognito_guard.audit import findings, routes
 from cognito_guard.errors import ConfigurationError
 
 _SHOWN: Final = 3
 """Findings that the summary in the log shows."""
-
-_log: Final = logging.getLogger("cognito_guard")
 
 
 def install(
@@ -59,7 +61,15 @@ def install(
         _describe(app, internals)
         check_app(app, strict=strict, opaque=opaque)
 
-    app.user_middleware.append(Middleware(CognitoGuardMiddleware, guard=guard, public_paths=paths, check=check))
+    app.user_middleware.append(
+        Middleware(
+            CognitoGuardMiddleware,
+            guard=guard,
+            public_paths=paths,
+            check=check,
+            announce=lambda: announce(internals, app, opaque=opaque),
+        )
+    )
     _describe(app, internals)
     if outermost:
         _keep_outermost(app)
@@ -80,11 +90,56 @@ def check_app(app: object, *, strict: bool = False, opaque: Collection[str] = ()
         raise ConfigurationError("\n".join([f"refusing to start: {count} not guarded as written", *map(str, stopping)]))
     if found:
         shown = [*map(str, found[:_SHOWN]), *(["..."] if len(found) > _SHOWN else [])]
-        _log.warning(
+        _log.logger.warning(
             "found in the routes: %d; `cognito-guard routes --strict` lists all, install(strict=True) refuses them: %s",
             len(found),
             "; ".join(shown),
         )
+
+
+def announce(internals: Internals, app: object, *, opaque: Collection[str] = ()) -> None:
+    """Log, in one line, with what the guard starts and what it guards; in another one, what that leaves open."""
+    listed = routes(app)
+    public = sum(route.public for route in listed)
+    default = [route for route in listed if not route.public and not route.requirements]
+    asking = len(listed) - public - len(default)
+    if _log.shows(logging.INFO):
+        found = len(findings(app, opaque=opaque))
+        _log.write(
+            logging.INFO,
+            "guarding with %s; routes: %d with a requirement, %d public, %d by default for any valid token; found: %s",
+            summary(internals.verifier),
+            asking,
+            public,
+            len(default),
+            found or "nothing",
+        )
+    undirected = [pool.pool_id for pool in internals.verifier.pools if not (pool.resource_servers or pool.audience)]
+    for_anyone = [route for route in listed if not route.public and not route.scopes]
+    if undirected and for_anyone:
+        _log.logger.warning(
+            "any valid token will do for %s, also one that was issued for another API of %s: name this API in "
+            "UserPool(..., resource_servers={'orders'})",
+            _several([f"{route.method} {route.path}" for route in for_anyone]),
+            _several(undirected),
+        )
+
+
+def summary(verifier: Verifier) -> str:
+    """Return the pools of *verifier*, with the number of their clients and keys."""
+    status = verifier.status()
+    return ", ".join(_described(pool, keys_of(status[pool.pool_id])) for pool in verifier.pools)
+
+
+def _described(pool: UserPool, keys: str) -> str:
+    clients = "any client"
+    if pool.client_ids is not ANY_CLIENT:
+        clients = "1 client" if len(pool.client_ids) == 1 else f"{len(pool.client_ids)} clients"
+    return f"{pool.pool_id} ({clients}, {keys})"
+
+
+def _several(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _check_app(guard: HasInternals, app: object) -> None:

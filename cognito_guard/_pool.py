@@ -8,12 +8,16 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cognito_guard._grammar import RESOURCE_SERVER_IDENTIFIER, check_client_ids, check_names
+from cognito_guard._keywords import new_of
 from cognito_guard._regions import dns_suffix, doubt_about
 from cognito_guard._urls import check_fetchable, check_url, is_insecure
 from cognito_guard.errors import ConfigurationError
+
+FIXTURE_POOL_ID: Final = "eu-central-1_Testing00"
+"""The pool of the pytest fixture `guard`, which exists nowhere: tests override the fixture."""
 
 _POOL_ID: Final = re.compile(r"(?P<region>[a-z0-9-]+)_[0-9a-zA-Z]+")
 _POOL_ID_LENGTH: Final = 55  # CreateUserPool, API reference
@@ -139,6 +143,18 @@ class UserPool:
         _warn_of_regions(pool_id, [self.region, *replica_regions])
         if allow_insecure_http:
             _warn_of_http(pool_id, {*self.jwks_urls, self.token_url or ""})
+
+    if not TYPE_CHECKING:
+        __new__ = new_of(
+            __init__,
+            {
+                "client_id": "write client_ids={...}, a set of app client ids",
+                "issuer": "the issuer follows from the pool id; for another one write issuers=[...]",
+                "region": "the region is the first part of the pool id, before the underscore",
+                "scopes": "write them at routes, @guard.require('orders/order.read'), or resource_servers={'orders'}",
+                "user_pool_id": "the pool id comes first, without a keyword: UserPool('eu-central-1_AbCdEf123', ...)",
+            },
+        )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> UserPool:

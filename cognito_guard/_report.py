@@ -1,62 +1,109 @@
-"""One log line and one event for each thing worth knowing; never a token, never text from a stranger."""
+"""One log line and one event for each thing worth knowing; never a token, never free text from a stranger."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final, NamedTuple
 
+from cognito_guard import _log
+from cognito_guard._flood import WINDOW, Flood, Kind
 from cognito_guard._principal import Principal
 from cognito_guard._telemetry import annotate
 from cognito_guard.errors import RefusalError, SignatureError
 from cognito_guard.events import Event, KeysFailed, KeysFetched, Refused, Verified
-
-_log: Final = logging.getLogger("cognito_guard")
 
 OnEvent = Callable[[Event], None]
 
 refusals_seen: Final[ContextVar[list[Refused] | None]] = ContextVar("refusals_seen", default=None)
 """A list that each refusal in this context is added to: tests tell the guard's answers from the app's own by it."""
 
+_SERVER_ERRORS: Final = 500
+
+
+class Account(NamedTuple):
+    """
+    Where a request was refused and why, for people who read logs; all of it printable ASCII.
+
+    Attributes:
+        method: The HTTP method, or `WEBSOCKET`.
+        route: The template of the route that was chosen, or the path as it was sent.
+        found: What the request or its token says, of a form that is safe to show.
+        accepted: What would have been accepted.
+        hint: What to look at.
+        claimed_client_id: The app client that a refused token names, not verified.
+        text: All of this as one sentence.
+
+    """
+
+    method: str
+    route: str
+    found: str | None
+    accepted: str | None
+    hint: str | None
+    claimed_client_id: str | None
+    text: str
+
 
 class Reporter:
-    """Writes to the logger `cognito_guard` and calls `on_event`."""
+    """
+    Writes to the logger `cognito_guard` and calls `on_event`.
 
-    def __init__(self, on_event: OnEvent | None) -> None:
+    Args:
+        on_event: Called with each event.
+        timer: Monotonic seconds, by which floods are summarised.
+
+    """
+
+    def __init__(self, on_event: OnEvent | None, timer: Callable[[], float] = time.monotonic) -> None:
         self._on_event: Final = on_event
+        self._flood: Final = Flood(timer, _summarise)
 
     def verified(self, principal: Principal) -> None:
         """A token was accepted."""
+        if self._flood.is_pending:
+            self._flood.settle()
         annotate("verified", principal.client_id)
         if self._on_event is not None:
             self._emit(Verified(principal))
 
-    def refused(self, error: RefusalError, principal: Principal | None) -> None:
-        """A request was refused; *principal* is known if the token itself was good."""
+    def refused(self, error: RefusalError, principal: Principal | None, account_of: Callable[[], Account]) -> None:
+        """A request was refused; *principal* is known if the token itself was good. Reads the account if need be."""
         # A signature that does not match is somebody trying; most else is a client that forgot or waited too long.
         level = (
             logging.ERROR
-            if error.status >= 500  # noqa: PLR2004 - where server errors begin
+            if error.status >= _SERVER_ERRORS
             else logging.WARNING
             if isinstance(error, SignatureError)
             else logging.INFO
         )
         client_id = None if principal is None else principal.client_id
+        is_written = _log.shows(level) and self._flood.admits(Kind(level, error.status, error.reason))
         if (seen := refusals_seen.get()) is not None:
             seen.append(Refused(error.status, error.reason, client_id))
-        fields = {"status": error.status, "reason": error.reason, "client_id": client_id}
-        caller = "" if client_id is None else f" (client {client_id})"
-        _log.log(level, "refused with %d: %s%s", error.status, error.reason, caller, extra=fields)
         annotate(error.reason, client_id)
-        if self._on_event is not None:
-            self._emit(Refused(error.status, error.reason, client_id))
+        if is_written or self._on_event is not None:
+            account = account_of()
+            fields: dict[str, Any] = {"status": error.status, "reason": error.reason, "client_id": client_id}
+            fields |= zip(account._fields[:-1], account[:-1], strict=True)
+            if is_written:
+                values = (account.method, account.route, error.status, error.reason, account.text)
+                _log.write(level, "%s %s refused %d %s: %s", *values, extra=fields)
+            if self._on_event is not None:
+                self._emit(Refused(**fields))
+
+    def settle(self) -> None:
+        """Write the counts that are kept back: the app shuts down."""
+        self._flood.close()
 
     def keys_fetched(self, event: KeysFetched) -> None:
         """A key set was fetched."""
         changed = f", {len(event.added)} new" * bool(event.added) + f", {len(event.removed)} gone" * bool(event.removed)
         level = logging.INFO if changed else logging.DEBUG
-        _log.log(level, "keys of %s fetched: %d%s", event.pool_id, len(event.kids), changed)
+        if _log.shows(level):
+            _log.write(level, "keys of %s fetched: %d%s", event.pool_id, len(event.kids), changed)
         self._emit(event)
 
     def keys_failed(self, event: KeysFailed, outlook: str) -> None:
@@ -64,7 +111,7 @@ class Reporter:
         level = logging.WARNING if event.usable else logging.ERROR
         error = "; ".join(filter(None, (event.error, event.advice)))
         line = "keys of %s not fetched: %s; %s; next attempt in %.1f s"
-        _log.log(level, line, event.pool_id, error, outlook, event.next_attempt)
+        _log.logger.log(level, line, event.pool_id, error, outlook, event.next_attempt)
         self._emit(event)
 
     def _emit(self, event: Event) -> None:
@@ -73,4 +120,17 @@ class Reporter:
                 self._on_event(event)
             except Exception:  # noqa: BLE001 - whatever it is
                 # A counter that fails must neither open a route nor close one.
-                _log.exception("on_event failed for %s", type(event).__name__)
+                _log.logger.exception("on_event failed for %s", type(event).__name__)
+
+
+def _summarise(kind: Kind, counted: int) -> None:
+    if _log.shows(kind.level):
+        _log.write(
+            kind.level,
+            "refused %d more with %d %s within %d s, not shown one by one",
+            counted,
+            kind.status,
+            kind.reason,
+            WINDOW,
+            extra={"status": kind.status, "reason": kind.reason, "count": counted},
+        )

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from starlette.routing import compile_path
+
 from cognito_guard._requests.installed import installed_on, middleware_of
 from cognito_guard._routes.census import RouteEntry, census
 
@@ -62,7 +64,7 @@ def findings(app: object, *, opaque: Collection[str] = (), scopes: Collection[st
     """
     known = None if scopes is None else frozenset(scopes)
     found = [finding for route in census(app) for finding in _about(route, frozenset(opaque), known)]
-    found += [Finding(None, problem) for problem in _in_front(app)]
+    found += [Finding(None, problem) for problem in (*_in_front(app), *_nowhere(app))]
     return sorted(found, key=lambda finding: not finding.stops)
 
 
@@ -89,7 +91,8 @@ def _about(route: RouteEntry, opaque: frozenset[str], scopes: frozenset[str] | N
 def _problems(route: RouteEntry, opaque: frozenset[str], scopes: frozenset[str] | None) -> Iterator[str]:
     if not route.guarded:
         yield (
-            "requires a guard that is not installed, and so refuses everyone"
+            "requires a guard that is not installed, and so refuses everyone; call guard.install(app) on this very "
+            "app, or write the requirement with the guard that is installed"
             if route.requirements
             else "no guard stands in front of it; call guard.install(app)"
         )
@@ -105,6 +108,28 @@ def _problems(route: RouteEntry, opaque: frozenset[str], scopes: frozenset[str] 
         for scope in sorted(route.scopes - scopes):
             meant = "".join(f"; is it {close!r}?" for close in get_close_matches(scope, scopes, 1))
             yield f"requires {scope!r}, which does not exist{meant}"
+
+
+def _nowhere(app: object) -> Iterator[str]:
+    """Yield what is wrong with the public paths of an app's guards: paths that no route has."""
+    listed = list(census(app))
+    for _, _, public_paths in installed_on(app):
+        for method, path in sorted(public_paths):
+            other = path.rstrip("/") if path.endswith("/") else f"{path}/"
+            if (method, other) in public_paths:
+                continue
+            if any(route.opaque and route.path == path != "/" for route in listed):
+                yield f"public path {method} {path}: the app mounted there is at {other}; add ('{method}', '{other}')"
+            elif not any(_leads_to(route, path) for route in listed):
+                meant = f"; write ('{method}', '{other}')" if any(_leads_to(each, other) for each in listed) else ""
+                yield f"public path {method} {path}: no route has this path, so it opens nothing{meant}"
+
+
+def _leads_to(route: RouteEntry, path: str) -> bool:
+    # What is mounted and cannot be inspected may have anything below its path; so may a route behind a host.
+    if route.opaque:
+        return path.startswith(route.path.rstrip("/"))
+    return not route.path.startswith("/") or compile_path(route.path)[0].fullmatch(path) is not None
 
 
 def _in_front(app: object) -> Iterator[str]:

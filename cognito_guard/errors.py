@@ -186,6 +186,7 @@ class InsufficientScopeError(BearerError):
 
     Attributes:
         required: The scopes that the route asks for, sorted; empty where it asks for anything else.
+        needed: What the route asks for, in words; for logs.
     """
 
     status = 403
@@ -197,8 +198,9 @@ class InsufficientScopeError(BearerError):
         "condition": "The caller does not meet a condition of this resource.",
     }
 
-    def __init__(self, reason: str, required: tuple[str, ...] = ()) -> None:
+    def __init__(self, reason: str, required: tuple[str, ...] = (), needed: str = "") -> None:
         self.required = required
+        self.needed = needed
         super().__init__(reason)
 
 

@@ -7,7 +7,7 @@ must not block. An exception in one is logged and goes no further.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cognito_guard._principal import Principal
 
@@ -30,12 +30,28 @@ class Refused:
         status: The HTTP status it was answered with.
         reason: The error's `reason`: of a small, fixed set, fit for a metric's label.
         client_id: The app client, once its token was verified, or None.
+        method: The HTTP method, or `WEBSOCKET`.
+        route: The template of the route, if one was chosen; else the path as it was sent, percent-encoded, without the
+            query, cut at 128 characters. A metric's label only where `status` is 403.
+        found: What the token or the request says, where that has the form that Cognito gives it; else its type and
+            length. Not verified, unless `status` is 403. None where there is nothing to show.
+        accepted: What would have been accepted, or None.
+        hint: What to look at, or None.
+        claimed_client_id: The app client that the refused token names, not verified, or None. Anyone can write it.
+
+    What explains does not count for equality: its words may change from release to release.
 
     """
 
     status: int
     reason: str
     client_id: str | None
+    method: str = field(default="", compare=False, kw_only=True)
+    route: str = field(default="", compare=False, kw_only=True)
+    found: str | None = field(default=None, compare=False, kw_only=True)
+    accepted: str | None = field(default=None, compare=False, kw_only=True)
+    hint: str | None = field(default=None, compare=False, kw_only=True)
+    claimed_client_id: str | None = field(default=None, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

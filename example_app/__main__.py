@@ -48,7 +48,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
             local = LocalCognito(make_pool())
             local.prepare()  # makes the keys before the guard asks for them, which would not wait for long
             cognito_url = running.enter_context(serving(local, port=options.cognito_port))
-            pool = local.user_pool(cognito_url)
+            pool = local.user_pool(cognito_url, resource_servers={"orders"})
         guard = CognitoGuard(pool, key_policy=IMPATIENT if options.impatient else KeyPolicy())
         app = starlette_api.make_api(guard) if options.starlette else api.make_api(guard)
         framework = "Starlette" if options.starlette else "FastAPI"

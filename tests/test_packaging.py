@@ -76,8 +76,6 @@ def test_nothing_that_runs_in_production_can_mint_tokens(name: str) -> None:
 IF_THERE = {"fastapi", "httpx2", "opentelemetry", "pydantic_core", "redis"}
 # What Starlette's TestClient asks for.
 FOR_OTHERS = {"httpx2"}
-# Declared for what is about to be built on them, and the other way round.
-COMING = {"anyio"}
 MODULES = {"pyjwt": "jwt"}
 
 
@@ -108,7 +106,7 @@ def test_every_dependency_is_imported_where_it_is_declared() -> None:
     beside = {name: set((PACKAGE / name).rglob("*.py")) for name in ("local", "testing")}
     road = set(PACKAGE.rglob("*.py")).difference(*beside.values())
 
-    assert (imported(road) - IF_THERE) ^ declared(None) <= COMING
+    assert imported(road) - IF_THERE == declared(None)
     for name, paths in beside.items():
         assert imported(paths) - declared(None) == declared(name) - FOR_OTHERS
 

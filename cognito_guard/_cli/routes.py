@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cognito_guard._cli.app import add_app_argument, load_app
+from cognito_guard._cli.app import UsageError, add_app_argument, load_app
 from cognito_guard.audit import RouteEntry, findings, routes
 
 
@@ -21,20 +21,18 @@ def add_parser(subparsers: Any) -> None:
         description="List every route of an app, and what it requires.",
     )
     add_app_argument(parser)
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if there is something wrong with a route")
     parser.add_argument(
         "--scopes", metavar="SCOPES", help="the scopes that exist, with commas in between, or a file with one a line"
     )
-    parser.add_argument(
-        "--opaque", metavar="PATH", action="append", default=[], help="an app at this path need not be looked into"
-    )
+    parser.add_argument("--opaque", metavar="PATH", action="append", default=[], help="skip the mounted app at PATH")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the routes, and return the exit code."""
-    app = load_app(arguments.app)
+    app = load_app(arguments)
     listed = routes(app)
     found = findings(app, opaque=arguments.opaque, scopes=_scopes(arguments.scopes))
     if arguments.json:
@@ -49,9 +47,16 @@ def run(arguments: argparse.Namespace) -> int:
 def _scopes(text: str | None) -> list[str] | None:
     if text is None:
         return None
-    if Path(text).is_file():
+    if _is_file_name(text):
+        if not Path(text).is_file():
+            raise UsageError(f"--scopes: there is no file {text!r}")
         text = Path(text).read_text(encoding="utf-8")
     return text.replace(",", " ").split()
+
+
+def _is_file_name(text: str) -> bool:
+    # A scope has a slash too: what ends like a text file, or begins like a path, is none.
+    return Path(text).is_file() or text.endswith((".txt", ".csv", ".json", ".lst")) or text[:1] in {".", "/", "~"}
 
 
 def _table(listed: Iterable[RouteEntry]) -> str:

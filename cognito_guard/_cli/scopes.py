@@ -31,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the resource servers, and return the exit code."""
-    listed = list(census(load_app(arguments.app)))
+    listed = list(census(load_app(arguments)))
     guards = {id(each.guard): each.guard for route in listed for each in route.requirements}
     descriptions: dict[str, str] = {}
     for guard in guards.values():

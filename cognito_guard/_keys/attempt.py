@@ -15,6 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from cognito_guard._deadline import within
+
 
 class Attempt:
     """
@@ -53,19 +55,15 @@ class Attempt:
 
     async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - the caller's budget, not this coroutine's
         """Return when the work is done, or after *timeout* seconds."""
-        # Not by way of anyio: it imports the half of it that belongs to the event loop when that is first used, and
-        # the loop stands still for up to 40 ms meanwhile.
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             trio = sys.modules["trio"]
             done = trio.Event()
             call_soon: Callable[[Callable[[], None]], object] = trio.lowlevel.current_trio_token().run_sync_soon
-            patience = trio.move_on_after(timeout)
         else:
             done = asyncio.Event()
             call_soon = loop.call_soon_threadsafe
-            patience = None
 
         def wake() -> None:
             # The loop that waited may be gone by now.
@@ -74,15 +72,8 @@ class Attempt:
 
         self._wake.add(wake)
         try:
-            if self._ended:
-                return
-            if patience is None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(timeout):
-                        await done.wait()
-            else:
-                with patience:
-                    await done.wait()
+            if not self._ended:
+                await within(timeout, done.wait)
         finally:
             self._wake.discard(wake)
 

@@ -29,7 +29,7 @@ class Condition(Protocol):
         """Whether it looks at the request."""
         ...
 
-    def is_met_by(self, principal: Principal, conn: HTTPConnection | None) -> bool:
+    def is_met_by(self, principal: Principal, conn: HTTPConnection | None, /) -> bool:
         """Return whether *principal* meets it; *conn* is the request, where there is one."""
         ...
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import anyio
 from starlette.types import Message, Receive, Send
 
+from cognito_guard._deadline import within
 from cognito_guard._principal import Principal
 from cognito_guard._tokens.verifier import Verifier
 
@@ -28,10 +28,9 @@ def until_expiry(principal: Principal, verifier: Verifier, receive: Receive, sen
 
     async def receive_until_expiry() -> Message:
         while (left := verifier.seconds_left(principal)) > 0:
-            with anyio.move_on_after(left):
-                message = await receive()
-                if verifier.seconds_left(principal) > 0 or message["type"] == "websocket.disconnect":
-                    return message
+            message = await within(left, receive)
+            if message and (verifier.seconds_left(principal) > 0 or message["type"] == "websocket.disconnect"):
+                return message
         await close()
         return {"type": "websocket.disconnect", "code": UNAUTHORIZED, "reason": "expired"}
 

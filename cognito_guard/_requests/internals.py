@@ -18,6 +18,7 @@ class Internals:
         verifier: Judges tokens. Tests replace it, and with it clock and keys.
         refusals: Answers what is refused.
         check: Called with an app before it serves; raises `ConfigurationError` if it must not.
+        announce: Called with an app that has started.
         close_on_expiry: Whether websockets are closed when their token expires.
         has_public: Whether anything was marked public.
         scope_descriptions: What scopes are about, by scope.
@@ -27,6 +28,7 @@ class Internals:
     verifier: Verifier
     refusals: Refusals
     check: Callable[[object], None]
+    announce: Callable[[object], None]
     close_on_expiry: bool = False
     has_public: bool = False
     scope_descriptions: dict[str, str] = field(default_factory=dict)

@@ -37,6 +37,7 @@ class CognitoGuardMiddleware:
         public_paths: Pairs of method and exact path (below `root_path`) that are open, for routes which cannot be
             marked with `guard.public`. A websocket's method is `WEBSOCKET`.
         check: Called when the app starts, or else with its first connection; raises if it must not serve.
+        announce: Called once the app has started, with its keys loaded if they can be; or else after *check*.
 
     Raises:
         ConfigurationError: A public path is not such a pair.
@@ -51,11 +52,13 @@ class CognitoGuardMiddleware:
         guard: HasInternals,
         public_paths: Collection[tuple[str, str]] = (),
         check: Callable[[], None] | None = None,
+        announce: Callable[[], None] | None = None,
     ) -> None:
         self.app: Final = app
         self.guard: Final = guard
         self.public_paths: Final = check_public_paths(public_paths)
         self._check: Callable[[], None] | None = check or partial(internals_of(guard).check, self)
+        self._announce: Final = announce or partial(internals_of(guard).announce, self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -156,6 +159,8 @@ class CognitoGuardMiddleware:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
         self._check = None
+        if scope["type"] != "lifespan":
+            self._announce()
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_keys(message: Message) -> None:
@@ -164,9 +169,11 @@ class CognitoGuardMiddleware:
                     await internals_of(self.guard).verifier.prefetch()
                 except KeysUnavailableError:
                     _log.warning("starting without keys; requests are answered with 503 until they can be fetched")
+                self._announce()
             elif message["type"] == "lifespan.shutdown.complete":
                 # Before it is sent: servers may end the process right after.
                 await internals_of(self.guard).verifier.wind_down()
+                internals_of(self.guard).refusals.settle()
             await send(message)
 
         await self.app(scope, receive, send_with_keys)

@@ -17,7 +17,9 @@ from starlette.websockets import WebSocket
 from cognito_guard._fastapi import http_exception, is_default_handler
 from cognito_guard._principal import Principal
 from cognito_guard._report import Reporter
+from cognito_guard._requests.account import account_of
 from cognito_guard._requests.bearer import challenge, check_realm
+from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.errors import KeysUnavailableError, RefusalError
 
 OnError = Callable[[HTTPConnection, RefusalError], Response | Awaitable[Response]]
@@ -47,10 +49,16 @@ class Refusals:
         self._on_error: Final = on_error
         self._reporter: Final = reporter
 
-    def prepare(self, error: RefusalError, principal: Principal | None, _scope: Scope) -> RefusalError:
+    def prepare(
+        self, error: RefusalError, principal: Principal | None, scope: Scope, verifier: Verifier
+    ) -> RefusalError:
         """Report *error*, and return a copy of it that has the headers of its answer."""
-        self._reporter.refused(error, principal)
+        self._reporter.refused(error, principal, lambda: account_of(error, principal, scope, verifier))
         return error.with_headers(self._headers(error))
+
+    def settle(self) -> None:
+        """Have the refusals of a flood told that were counted and not told yet."""
+        self._reporter.settle()
 
     def _headers(self, error: RefusalError) -> dict[str, str]:
         if isinstance(error, KeysUnavailableError):

@@ -24,6 +24,7 @@ from cognito_guard.errors import ConfigurationError, InsufficientScopeError, Not
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Endpoint = TypeVar("Endpoint", bound=type[HTTPEndpoint] | type[WebSocketEndpoint])
 
 _log: Final = logging.getLogger("cognito_guard")
 
@@ -47,6 +48,8 @@ class Requirement:
     guard: HasInternals
     condition: Condition = ANY_TOKEN
 
+    @overload
+    def __call__(self, handler: Endpoint, /) -> Endpoint: ...
     @overload
     def __call__(self, handler: Callable[P, R], /) -> Callable[P, R]: ...
     @overload
@@ -111,7 +114,7 @@ class Requirement:
         if state.stranger is not None:
             return state.stranger.because
         names = self.condition.names if isinstance(self.condition, Granted) else ()
-        return InsufficientScopeError(self.condition.reason, tuple(sorted(names)))
+        return InsufficientScopeError(self.condition.reason, tuple(sorted(names)), str(self.condition))
 
     def with_scopes(self, scopes: frozenset[str]) -> Requirement:
         """Return the requirement of the same guard that the token grants all of *scopes*."""
@@ -219,6 +222,11 @@ def _guarded(handler: Any, requirement: Requirement) -> Callable[..., Any]:
 
 
 def _check_handler(handler: Any, requirement: Requirement) -> None:
+    if handler is None:
+        raise ConfigurationError(
+            f"the requirement of {requirement} was called without a handler; leave out the parentheses: write "
+            "@guard.authenticated, or Depends(guard.authenticated)"
+        )
     if not callable(handler):
         raise ConfigurationError(
             f"{requirement} decorates a handler, such as @guard.require('orders/order.read') or @guard.authenticated "

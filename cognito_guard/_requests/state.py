@@ -83,8 +83,9 @@ class RequestState:
         """Return what to raise for *error*, having noted and reported that it ends this request."""
         if self.refusal is not None:
             return self.refusal
-        refusals = internals_of(self.guard).refusals
-        refusal = refusals.prepare(error, self.principal, scope)
+        internals = internals_of(self.guard)
+        refusals = internals.refusals
+        refusal = refusals.prepare(error, self.principal, scope, internals.verifier)
         # An answer that has begun cannot be taken back; a websocket can be closed.
         if not self.started or scope["type"] == "websocket":
             self.refusal = refusal
@@ -123,9 +124,13 @@ def state_of(scope: Scope, guard: HasInternals) -> RequestState:
     """
     state = latest_state(scope, guard)
     if state is None:
+        others = states_of(scope)
         _log.error(
-            "a route requires a guard that is not installed: call guard.install(app), or wrap the app in "
-            "CognitoGuardMiddleware(app, guard=guard); until then the route refuses everyone"
+            "a route requires %r, which is not installed%s; until then the route refuses everyone",
+            guard,
+            f", but another one is: {others[-1].guard!r}. Write the requirement with that guard, or install both"
+            if others
+            else ": call guard.install(app), or wrap the app in CognitoGuardMiddleware(app, guard=guard)",
         )
         raise NotInstalledError
     headers = scope["headers"]

@@ -16,7 +16,9 @@ from cognito_guard._principal import Principal
 from cognito_guard._report import Reporter
 from cognito_guard._tokens.cache import TokenCache
 from cognito_guard._tokens.claims import check_claims, principal_of
+from cognito_guard._tokens.evidence import Evidence, Judge, evidence_of
 from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH, KnownHeaders, check_max_token_length, parse
+from cognito_guard._tokens.shown import Shown
 from cognito_guard.errors import (
     ClaimError,
     ConfigurationError,
@@ -182,6 +184,11 @@ class Verifier:
         if keys.get(kid) is not key or self._clock() >= principal.expires_at + self._leeway:
             return None
         return principal
+
+    def evidence(self, reason: str, token: str, shown: Shown) -> Evidence:
+        """Return why *token* was refused with *reason*, for a log."""
+        judge = Judge(self.pools, self.known_headers, self._clock(), self._leeway, self.status(), self.max_token_length)
+        return evidence_of(reason, token, judge, shown)
 
     def seconds_left(self, principal: Principal) -> float:
         """Return for how many seconds the token of *principal* is still accepted, by the clock; 0 or less: no more."""

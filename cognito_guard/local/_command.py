@@ -64,7 +64,8 @@ def add_parser(subparsers: Any) -> None:
         metavar="-- COMMAND",
         help="run your API beside it, with the variables set, such as -- uvicorn main:app; both end together",
     )
-    parser.set_defaults(run=run)
+    # What goes wrong is what its options say.
+    parser.set_defaults(run=run, when_wrong=2)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -87,7 +88,12 @@ def run(args: argparse.Namespace) -> int:
                 save_state(args.state, pools)
 
     cognito = LocalCognito(*pools, disputed=setup.disputed, console=not args.no_console, on_change=save)
-    with listen(args.host, args.port) as listener:
+    args.when_wrong = 3  # What goes wrong from now on is not what the options say.
+    try:
+        listening = listen(args.host, args.port)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error} with --port") from error
+    with listening as listener:
         save()
         url = _reachable(url_of(listener))
         variables = [variables_of(pool, url) for pool in cognito.pools]

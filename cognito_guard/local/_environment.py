@@ -19,6 +19,7 @@ _NAMES: Final = (
     "COGNITO_ISSUER",
     "COGNITO_JWKS_URL",
     "COGNITO_TOKEN_URL",
+    "COGNITO_RESOURCE_SERVERS",
     "COGNITO_ALLOW_INSECURE_HTTP",
 )
 
@@ -38,6 +39,9 @@ def variables_of(pool: LocalPool, url: str) -> dict[str, str]:
         "COGNITO_JWKS_URL": f"{url}/{pool.pool_id}/.well-known/jwks.json",
         "COGNITO_TOKEN_URL": f"{url}/oauth2/token",
     }
+    if len(pool.resource_servers) == 1:
+        # With several, only the API knows which of them it is.
+        variables["COGNITO_RESOURCE_SERVERS"] = pool.resource_servers[0].identifier
     if pool.has_own_issuer:
         variables["COGNITO_ISSUER"] = pool.issuer_at(url)
     if not is_loopback(urlsplit(url).hostname or ""):

@@ -64,7 +64,7 @@ __all__ = [
     "stand_in",
 ]
 
-pytest_plugins = ["cognito_guard.testing._fixtures"]
+pytest_plugins: list[str] = ["cognito_guard.testing._fixtures"]
 
 _MODULES: Final = {"KeyDrills": "_drills", "KeyRing": "_stand_in", "StandIn": "_stand_in"}
 _FIXTURES: Final = {

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from cognito_guard._pool import FIXTURE_POOL_ID
 from cognito_guard.testing._takeover import pools_of
 
 if TYPE_CHECKING:
     from cognito_guard.testing._stand_in import StandIn
 
-MADE_UP_POOL: Final = "eu-central-1_Testing00"
+MADE_UP_POOL: Final = FIXTURE_POOL_ID
 """The user pool of the guard that tests get if they do not override the fixture `guard`."""
 
 

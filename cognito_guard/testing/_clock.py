@@ -27,7 +27,7 @@ class ManualClock:
         self._start = now
         self._follows = now is None
         self._forward = 0.0
-        self.moved = 0.0
+        self.moved: float = 0.0
 
     def __call__(self) -> float:
         """Return the time it shows, in seconds since the epoch."""

@@ -34,7 +34,7 @@ class KeyDrills:
         self._cognito: Final = cognito
         self._clock: Final = clock
         self._keys: Final = keys
-        self.rotations = 0
+        self.rotations: int = 0
 
     def rotate(self) -> None:
         """

@@ -52,9 +52,9 @@ class StandIn:
         self.clock: Final = clock
         self.hostile: Final = HostileTokens(self._doubles[0], keys["foreign"])
         self.drills: Final = KeyDrills(guard, self.cognito, clock, keys)
-        self.tokens_made = 0
-        self.times_judged = 0
-        self.blocks = 0
+        self.tokens_made: int = 0
+        self.times_judged: int = 0
+        self.blocks: int = 0
         paths = {url: f"/{pool.pool_id}/.well-known/jwks.json" for pool in pools_of(guard) for url in pool.jwks_urls}
         self._takeover: Final = Takeover(
             guard, fetch=InProcessFetch(self.cognito, paths), clock=self._clock_of_the_guard, timer=clock.timer

@@ -150,29 +150,6 @@ def test_scopes_are_checked_against_a_list(
     assert run(*options, str(listing)) == 0
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("shop_for_audit", "expected module:app"),
-        (":app", "expected module:app"),
-        ("shop_for_audit:", "expected module:app"),
-        ("no_such_module_here:app", "no module 'no_such_module_here'"),
-        ("shop_for_audit:nothing", "has no 'nothing'"),
-        ("shop_for_audit:Namespace.nothing", "has no 'Namespace.nothing'"),
-    ],
-)
-def test_an_app_that_is_not_there_is_said_so(shop: str, run: Run, name: str, hint: str) -> None:
-    with pytest.raises(ConfigurationError, match=hint):
-        run("routes", name)
-
-
-def test_a_module_that_misses_something_says_what(shop: str, run: Run, tmp_path: Path) -> None:
-    (tmp_path / "broken_for_audit.py").write_text("import something_that_is_not_installed")
-
-    with pytest.raises(ModuleNotFoundError, match="something_that_is_not_installed"):
-        run("routes", "broken_for_audit:app")
-
-
 SERVERS = [
     {
         "Identifier": "https://api.example/v1",

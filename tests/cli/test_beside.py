@@ -96,7 +96,7 @@ def test_options_of_the_program_are_not_taken_for_ours(tmp_path: Path) -> None:
 
 
 def test_a_program_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--", "/no/such/program") == 1
+    assert run("--", "/no/such/program") == 3
     assert "/no/such/program cannot be started: No such file or directory" in capsys.readouterr().err
 
 

@@ -147,7 +147,7 @@ def test_a_file_describes_the_pools(tmp_path: Path) -> None:
 def test_a_file_and_flags_can_not_both_describe_the_pools(
     flag: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["local", "--config", str(tmp_path / "cognito.toml"), *flag]) == 1
+    assert main(["local", "--config", str(tmp_path / "cognito.toml"), *flag]) == 2
     assert "leave out --pool, --client and --issuer-here" in capsys.readouterr().err
 
 
@@ -187,9 +187,9 @@ def test_what_is_changed_at_the_console_is_saved_at_once(tmp_path: Path) -> None
 
 def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     with listen("127.0.0.1", 0) as taken:
-        assert main(["local", "--port", str(taken.getsockname()[1])]) == 1
+        assert main(["local", "--port", str(taken.getsockname()[1])]) == 3
 
-    assert "choose another port" in capsys.readouterr().err
+    assert "choose another port with --port" in capsys.readouterr().err
 
 
 def test_listening_for_other_machines_is_warned_of_and_told_as_an_address_to_call(
@@ -257,12 +257,12 @@ def test_serving_without_uvicorn_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
 
-    assert main(["local", "--port", "0"]) == 1
+    assert main(["local", "--port", "0"]) == 3
     assert "pip install 'cognito-guard[local]'" in capsys.readouterr().err
 
 
 def test_a_state_that_can_not_be_written_ends_it_before_it_listens(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["local", "--port", "0", "--state", str(tmp_path / "no" / "state.json")]) == 1
+    assert main(["local", "--port", "0", "--state", str(tmp_path / "no" / "state.json")]) == 3
     assert "cannot be written" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,36 @@ def test_help_lists_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
     assert "local" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("argv", [[], ["no-such-command"], ["local", "--port", "66000"], ["local", "--port", "http"]])
+@pytest.mark.parametrize(
+    "argv", [[], ["no-such-command"], ["--no-such-option"], ["local", "--port", "66000"], ["local", "--port", "http"]]
+)
 def test_a_wrong_command_line_is_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 2
     assert "usage: cognito-guard" in capsys.readouterr().err
 
 
-def test_what_goes_wrong_is_1_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["local", "--pool", "not a pool id"]) == 1
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("route", "routes"), ("scope", "scopes"), ("locla", "local"), ("nothing-like-it", None)]
+)
+def test_a_misspelt_command_is_told_the_right_one(
+    typed: str, meant: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([typed]) == 2
+
+    error = capsys.readouterr().err
+    assert f"there is no command '{typed}'" in error
+    assert ("did you mean" in error) == (meant is not None)
+    assert meant is None or f"did you mean '{meant}'?" in error
+
+
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_the_version_is_told(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([option]) == 0
+    assert capsys.readouterr().out == f"cognito-guard {version('cognito-guard')}\n"
+
+
+def test_settings_that_are_wrong_are_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["local", "--pool", "not a pool id"]) == 2
 
     error = capsys.readouterr().err
     assert error.startswith("cognito-guard: 'not a pool id' is not a user pool id")

@@ -197,6 +197,16 @@ def test_a_websocket_without_a_token_gets_a_real_401(variant: tuple[str, ...]) -
             assert list(feed) == []
 
 
+STARTED = (
+    "INFO cognito_guard: guarding with eu-central-1_Example01 (3 clients, 2 keys, fetched 0 s ago); routes: 4 with a "
+    "requirement, 5 public, 0 by default for any valid token; found: nothing"
+)
+REFUSED = (
+    "INFO cognito_guard: GET /orders refused 401 missing_token: there is no Authorization header; send Authorization: "
+    "Bearer <token>, or mark the route with guard.public; sent from 127.0.0.1"
+)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_cleanly(number: signal.Signals) -> None:
     """Also with a connection kept open, and with nothing on stderr but one line for each thing that happened."""
@@ -208,7 +218,8 @@ def test_it_stops_cleanly(number: signal.Signals) -> None:
     assert [re.sub(r"127\.0\.0\.1:\d+", "CLIENT", line) for line in log] == [
         'INFO uvicorn.access: CLIENT - "GET /eu-central-1_Example01/.well-known/jwks.json HTTP/1.1" 200',
         "INFO cognito_guard: keys of eu-central-1_Example01 fetched: 2, 2 new",
-        "INFO cognito_guard: refused with 401: missing_token",
+        STARTED,
+        REFUSED,
         'INFO uvicorn.access: CLIENT - "GET /orders HTTP/1.1" 401',
     ]
 

@@ -39,6 +39,7 @@ async def crowd(keys: KeySet, kid: str, size: int, gate: Any) -> list[RefusalErr
         else:
             results.append(None)
 
+    early = 0
     async with anyio.create_task_group() as group:
         for _ in range(size):
             group.start_soon(find)

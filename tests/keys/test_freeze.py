@@ -72,6 +72,7 @@ async def found(keys: KeySet, kid: str, turns: Turns, *results: bytes | Exceptio
         for result in results:
             settle_turn(await anyio.to_thread.run_sync(turns.next), result)
 
+    key = None
     async with anyio.create_task_group() as group:
         group.start_soon(answer)
         key = await keys.find(kid)

@@ -72,8 +72,9 @@ class InTurn:
         self._apps = apps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sent: list[Message] = []
         for app in self._apps:
-            sent: list[Message] = []
+            sent = []
 
             async def keep(message: Message, sent: list[Message] = sent) -> None:
                 sent.append(message)

@@ -251,7 +251,7 @@ def test_a_requirement_of_nothing_is_a_mistake(guard: CognitoGuard, name: str) -
 
 
 @pytest.mark.parametrize("name", ["require", "require_any"])
-@pytest.mark.parametrize("scope", ["", "a b", " a", None, ["a/b"], lambda: None])
+@pytest.mark.parametrize("scope", ["", "a b", " a", None, ["a/b"], 5])
 def test_what_is_not_a_scope_is_a_mistake(guard: CognitoGuard, name: str, scope: Any) -> None:
     with pytest.raises(ConfigurationError, match="is not a scope"):
         getattr(guard, name)("good/scope", scope)
@@ -263,7 +263,7 @@ def test_what_is_not_a_group_is_a_mistake(guard: CognitoGuard, group: Any) -> No
         guard.require_groups(group)
 
 
-@pytest.mark.parametrize("handler", [None, "handler", 5])
+@pytest.mark.parametrize("handler", ["handler", 5])
 def test_what_can_not_be_called_can_not_be_decorated(guard: CognitoGuard, handler: Any) -> None:
     with pytest.raises(ConfigurationError, match="decorates a handler"):
         guard.authenticated(handler)
@@ -353,7 +353,9 @@ async def test_a_log_line_says_who_lacked_what(
     await call(app, "GET", "/coroutine", may_read)
 
     [line] = [record for record in caplog.records if "refused" in record.message]
-    assert line.message == f"refused with 403: scope (client {reader.client_id})"
+    assert line.message.startswith(
+        f"GET /coroutine refused 403 scope: the token of client {reader.client_id} grants orders/order.read, needed is "
+    )
     fields = vars(line)
     assert (fields["status"], fields["reason"], fields["client_id"]) == (403, "scope", reader.client_id)
 

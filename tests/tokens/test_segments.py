@@ -54,7 +54,7 @@ def test_lists_and_objects_are_counted_before_json_is_parsed(pair: str, where: s
         content = json.loads(f"[{','.join([pair] * (count - 2))}]")
         return token(x=content) if where == "header" else token(json.dumps({"x": content}).encode())
 
-    assert parse(made(500), KnownHeaders())
+    parse(made(500), KnownHeaders())
     with pytest.raises(MalformedTokenError) as caught:
         parse(made(501), KnownHeaders())
     assert caught.value.reason == "malformed"

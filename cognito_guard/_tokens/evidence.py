@@ -1,0 +1,242 @@
+"""
+What a refused token says, and what would have been accepted: for logs, never for the caller.
+
+Errors carry nothing of a token. Whoever writes a log line has the token read once more, so that a refusal of which no
+line is written costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from cognito_guard._keys.policy import KeyStatus
+from cognito_guard._pool import ANY_CLIENT, FIXTURE_POOL_ID, UserPool
+from cognito_guard._tokens.jws import parse
+from cognito_guard._tokens.shown import Shown, first, kind_of
+from cognito_guard.errors import MalformedTokenError
+
+_CLOCKS: Final = 300
+"""Seconds by which clocks may plausibly differ."""
+
+_ENCRYPTED: Final = 5
+_SIGNED: Final = 3
+
+_MUST_BE: Final = {
+    "exp": "a number",
+    "iat": "a number",
+    "nbf": "a number",
+    "scope": "a string",
+    "sub": "a string",
+    "username": "a string",
+    "jti": "a string",
+    "cognito:groups": "a list of strings",
+}
+
+
+class Evidence(NamedTuple):
+    """
+    Why a token was refused.
+
+    Attributes:
+        text: What is wrong, as a sentence without a period.
+        found: What the token says, of a form that is safe to show.
+        accepted: What would have been accepted.
+        hint: What to look at.
+        client_id: The app client that the token names, not verified.
+
+    """
+
+    text: str
+    found: str | None = None
+    accepted: str | None = None
+    hint: str | None = None
+    client_id: str | None = None
+
+
+class Judge(NamedTuple):
+    """
+    What a token was judged by.
+
+    Attributes:
+        pools: The pools whose tokens are accepted.
+        known_headers: See `jws.parse`.
+        now: Seconds since the epoch.
+        leeway: Seconds by which clocks may differ.
+        status: The keys of each pool.
+        longest: The longest token that is looked at, in characters.
+
+    """
+
+    pools: Sequence[UserPool]
+    known_headers: Mapping[bytes, str]
+    now: float
+    leeway: float
+    status: Mapping[str, KeyStatus]
+    longest: int
+
+
+def evidence_of(reason: str, token: str, judge: Judge, shown: Shown) -> Evidence:
+    """Return why *token* was refused with *reason*, one of `cognito_guard.errors`."""
+    if reason == "oversized":
+        return Evidence(
+            f"the Authorization header has more than {judge.longest} characters of token",
+            accepted=f"{judge.longest} characters",
+            hint="raise max_token_length if tokens of users in many groups are that long",
+        )
+    try:
+        claims = parse(token.encode("latin-1"), judge.known_headers)[3]
+    except MalformedTokenError:
+        return _of_form(reason, token)
+    return _of_claims(reason, claims, judge, shown)
+
+
+def _of_form(reason: str, token: str) -> Evidence:
+    if reason == "malformed":
+        segments = token.split(".")
+        found = f"{kind_of(token)} and {len(segments)} segments" if len(segments) > 1 else kind_of(token)
+        hint = None
+        if len(segments) == _ENCRYPTED:
+            hint = "five segments are an encrypted token, such as a refresh token; send the access token"
+        elif len(segments) != _SIGNED:
+            hint = "send the access_token of the token endpoint's answer, whole and without quotes"
+        return Evidence(f"the token is {found}", found, "three segments of base64url, separated by dots", hint)
+    accepted, hint = {
+        "algorithm": ("RS256", "Cognito signs with RS256 only: the token is from elsewhere"),
+        "critical_header": ("a header without crit and b64", "Cognito sends none: the token is from elsewhere"),
+        "token_type": ("typ JWT, at+jwt or none", "send the access token, not another token of the session"),
+    }[reason]
+    return Evidence("the header of the token is not one of Cognito's", accepted=accepted, hint=hint)
+
+
+def _of_claims(reason: str, claims: Mapping[str, Any], judge: Judge, shown: Shown) -> Evidence:
+    issuer = claims.get("iss")
+    pool = next((pool for pool in judge.pools if issuer in pool.issuers), None) if isinstance(issuer, str) else None
+    evidence: Evidence
+    if pool is None:
+        evidence = _of_issuer(issuer, judge, shown)
+    elif reason in _OF_CLAIM:
+        evidence = _OF_CLAIM[reason](claims, pool, judge, shown)
+    else:
+        evidence = _of_type(reason.removeprefix("claim_"), claims)
+    if reason == "claim_client_id":
+        return evidence._replace(client_id=evidence.found)
+    # In an ID token the client is the audience.
+    client_id = claims.get("client_id", claims.get("aud"))
+    return evidence if client_id is None else evidence._replace(client_id=shown.client_id(client_id))
+
+
+def _of_issuer(issuer: object, judge: Judge, shown: Shown) -> Evidence:
+    found, accepted = shown.pool_id(issuer), first([pool.pool_id for pool in judge.pools])
+    hint = "the token is of another user pool, or of another stage: compare COGNITO_USER_POOL_ID at both ends"
+    if found == FIXTURE_POOL_ID:
+        hint = "the test did not override the fixture `guard`: let it return the guard of this app"
+    elif any(isinstance(issuer, str) and issuer.rstrip("/").endswith(f"/{pool.pool_id}") for pool in judge.pools):
+        hint = "the user pool is right, its URL is not one of `issuers`: is it a replica (replica_regions), or a proxy?"
+    return Evidence(_says(found, "user pool "), found, accepted, hint)
+
+
+def _of_token_use(claims: Mapping[str, Any], _pool: UserPool, _judge: Judge, shown: Shown) -> Evidence:
+    found = shown.token_use(claims["token_use"]) if "token_use" in claims else "nothing"
+    hint = "an ID token was sent; send the access token" if found == "id" else None
+    return Evidence(_says(found, "token_use "), found, "access", hint)
+
+
+def _of_client(claims: Mapping[str, Any], pool: UserPool, judge: Judge, shown: Shown) -> Evidence:
+    client_id = claims.get("client_id")
+    found = shown.client_id(client_id) if "client_id" in claims else "nothing"
+    accepted = "any client" if pool.client_ids is ANY_CLIENT else first(pool.client_ids)
+    hint = f"add it to client_ids of {pool.pool_id} if this caller may call"
+    other = next((each for each in judge.pools if isinstance(client_id, str) and _names(each, client_id)), None)
+    if other is not None:
+        hint = f"it is a client of {other.pool_id}, and the token is of {pool.pool_id}"
+    return Evidence(_says(found), found, accepted, hint)
+
+
+def _names(pool: UserPool, client_id: str) -> bool:
+    return pool.client_ids is not ANY_CLIENT and client_id in pool.client_ids
+
+
+def _of_expiry(claims: Mapping[str, Any], _pool: UserPool, judge: Judge, _shown: Shown) -> Evidence:
+    late = seconds(max(0.0, judge.now - claims["exp"]))
+    hint = "the caller must get a new token before this one expires"
+    if judge.now - claims["exp"] <= _CLOCKS:
+        hint += "; if it did, compare the clock of this machine, or set leeway"
+    return Evidence(f"the token expired {late} ago", f"expired {late} ago", hint=hint)
+
+
+def _of_start(claims: Mapping[str, Any], _pool: UserPool, judge: Judge, _shown: Shown) -> Evidence:
+    early = claims["nbf"] - judge.now if type(claims["nbf"]) in {int, float} else 0
+    if not 0 < early < float("inf"):
+        return _of_type("nbf", claims)
+    hint = "the clock of this machine is behind, or that of the issuer is ahead: synchronise it, or set leeway"
+    text = f"the token becomes valid in {seconds(early)}"
+    return Evidence(text, f"valid in {seconds(early)}", hint=hint)
+
+
+def _of_audience(claims: Mapping[str, Any], pool: UserPool, _judge: Judge, shown: Shown) -> Evidence:
+    ours = first(pool.resource_servers | pool.audience)
+    if "aud" in claims and claims["aud"] not in (claims["client_id"], [claims["client_id"]]):
+        found = f"aud is {kind_of(claims['aud'])}"
+        return Evidence(
+            f"the token is for another API: {found}", found, ours, "ask for a token with resource= of this API"
+        )
+    found = shown.scopes(claims.get("scope", "").split())
+    hint = f"ask for a scope of this API, such as {ours.split()[0]}/..."
+    if not pool.resource_servers:
+        hint = "tokens of the client-credentials grant have no aud: use resource_servers= instead of audience="
+    return Evidence(f"the token is for another API: it grants {found}", found, ours, hint)
+
+
+def _of_key(_claims: Mapping[str, Any], pool: UserPool, judge: Judge, _shown: Shown) -> Evidence:
+    held = keys_of(judge.status[pool.pool_id])
+    hint = (
+        "after a rotation the next refresh finds the key; else the token is of a local Cognito or a pool with the same "
+        "id that was made anew: get a new token"
+    )
+    text = f"the token is signed with a key that {pool.pool_id} does not publish; held are {held}"
+    return Evidence(text, hint=hint)
+
+
+def _of_signature(_claims: Mapping[str, Any], pool: UserPool, _judge: Judge, _shown: Shown) -> Evidence:
+    hint = "the token was changed on its way, or somebody tries to forge one"
+    return Evidence(f"the signature is not of the key of {pool.pool_id} that the token names", hint=hint)
+
+
+def _of_outage(_claims: Mapping[str, Any], pool: UserPool, judge: Judge, _shown: Shown) -> Evidence:
+    last_error = judge.status[pool.pool_id]["last_error"]
+    because = "" if last_error is None else f": {last_error}"
+    hint = "the token may be good; keys are fetched again with the next request that is due"
+    return Evidence(f"there are no keys of {pool.pool_id}{because}", last_error, hint=hint)
+
+
+def _of_type(claim: str, claims: Mapping[str, Any]) -> Evidence:
+    found = kind_of(claims[claim]) if claim in claims else "nothing"
+    return Evidence(_says(found, f"{claim} is "), found, _MUST_BE[claim], "Cognito does not issue such tokens")
+
+
+_OF_CLAIM: Final[Mapping[str, Callable[[Mapping[str, Any], UserPool, Judge, Shown], Evidence]]] = {
+    "claim_token_use": _of_token_use,
+    "claim_client_id": _of_client,
+    "claim_nbf": _of_start,
+    "expired": _of_expiry,
+    "audience": _of_audience,
+    "unknown_key": _of_key,
+    "signature": _of_signature,
+    "keys_unavailable": _of_outage,
+}
+
+
+def keys_of(keys: KeyStatus) -> str:
+    """Return how many keys are held, and since when."""
+    age = "" if keys["age"] is None else f", fetched {seconds(keys['age'])} ago"
+    return f"{keys['keys']} keys{age}"
+
+
+def seconds(number: float) -> str:
+    """Return a time in words, to a tenth of a second below ten."""
+    return f"{number:.0f} s" if number >= 10 else f"{round(number, 1):g} s"  # noqa: PLR2004 - a tenth says little then
+
+
+def _says(found: str, of_what: str = "") -> str:
+    return f"the token says {of_what}{found} (not verified)"

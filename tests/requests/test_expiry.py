@@ -1,0 +1,174 @@
+"""Websockets that end with the token they were opened with."""
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.types import Message
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from cognito_guard import CognitoGuard
+from cognito_guard.errors import ConfigurationError
+from cognito_guard.local import LocalClient, LocalPool
+
+pytestmark = pytest.mark.anyio
+
+MakeGuard = Callable[..., CognitoGuard]
+
+LIFETIME = 60
+
+
+class Peer:
+    """The other end of a websocket: says what it is told to, and keeps what it is told."""
+
+    def __init__(self, *incoming: Message, patience: float | None = None) -> None:
+        self._incoming = [{"type": "websocket.connect"}, *incoming]
+        self._patience = patience
+        self.sent: list[tuple[str, Any]] = []
+
+    async def receive(self) -> Message:
+        if not self._incoming:
+            await anyio.sleep_forever()
+        message = self._incoming.pop(0)
+        before = message.pop("before", None)
+        if before is not None:
+            before()
+        return message
+
+    async def send(self, message: Message) -> None:
+        self.sent.append((message["type"], message.get("text", message.get("code"))))
+
+    async def open(self, app: Any, token: str) -> None:
+        scope = {
+            "type": "websocket",
+            "path": "/ws",
+            "headers": [(b"authorization", b"Bearer " + token.encode())],
+            "query_string": b"",
+            "subprotocols": [],
+        }
+        await app(scope, self.receive, self.send)
+
+
+def text(content: str, before: Callable[[], None] | None = None) -> Message:
+    return {"type": "websocket.receive", "text": content, "before": before}
+
+
+def echoing(guard: CognitoGuard, ended: list[int]) -> Starlette:
+    @guard.authenticated
+    async def echo(websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            while True:
+                await websocket.send_text(await websocket.receive_text())
+        except WebSocketDisconnect as disconnect:
+            ended.append(disconnect.code)
+
+    app = Starlette(routes=[WebSocketRoute("/ws", echo)])
+    guard.install(app)
+    return app
+
+
+@pytest.fixture
+def short(pool: LocalPool, reader: LocalClient) -> str:
+    return pool.mint(client_id=reader.client_id, lifetime=LIFETIME)
+
+
+async def test_a_message_that_comes_after_the_token_expired_closes_the_socket(
+    make_guard: MakeGuard, clock: Any, short: str
+) -> None:
+    ended: list[int] = []
+    app = echoing(make_guard(close_on_expiry=True), ended)
+    peer = Peer(text("one", lambda: clock.advance(LIFETIME - 0.001)), text("two", lambda: clock.advance(0.001)))
+
+    await peer.open(app, short)
+
+    assert peer.sent == [("websocket.accept", None), ("websocket.send", "one"), ("websocket.close", 3000)]
+    assert ended == [3000]
+
+
+async def test_the_leeway_of_the_guard_counts(make_guard: MakeGuard, clock: Any, short: str) -> None:
+    app = echoing(make_guard(close_on_expiry=True, leeway=5), [])
+    peer = Peer(text("one", lambda: clock.advance(LIFETIME + 4.999)), text("two", lambda: clock.advance(0.001)))
+
+    await peer.open(app, short)
+
+    assert peer.sent[1:] == [("websocket.send", "one"), ("websocket.close", 3000)]
+
+
+async def test_what_the_app_sends_after_the_token_expired_does_not_get_out(
+    make_guard: MakeGuard, clock: Any, short: str
+) -> None:
+    guard = make_guard(close_on_expiry=True)
+
+    @guard.authenticated
+    async def feed(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text("one")
+        clock.advance(LIFETIME)
+        for _ in range(2):
+            with pytest.raises((WebSocketDisconnect, RuntimeError)):
+                await websocket.send_text("two")
+
+    app = Starlette(routes=[WebSocketRoute("/ws", feed)])
+    guard.install(app)
+    peer = Peer()
+    await peer.open(app, short)
+
+    assert peer.sent == [("websocket.accept", None), ("websocket.send", "one"), ("websocket.close", 3000)]
+
+
+async def test_a_socket_on_which_nothing_happens_is_closed_by_a_timer(
+    make_guard: MakeGuard, pool: LocalPool, reader: LocalClient, clock: Any
+) -> None:
+    """The clock stands a hundredth of a second before the end; the timer is the event loop's."""
+    ended: list[int] = []
+    app = echoing(make_guard(close_on_expiry=True, clock=Winding(clock)), ended)
+    peer = Peer()
+
+    with anyio.fail_after(20):
+        await peer.open(app, pool.mint(client_id=reader.client_id, lifetime=LIFETIME))
+
+    assert peer.sent == [("websocket.accept", None), ("websocket.close", 3000)]
+    assert ended == [3000]
+
+
+class Winding:
+    """A clock that shows the start once, and from then on nearly, then quite, the end of the token."""
+
+    def __init__(self, clock: Any) -> None:
+        self._start = clock.now
+        self._looks = 0
+
+    def __call__(self) -> float:
+        self._looks += 1
+        return float(self._start + (0 if self._looks < 6 else LIFETIME - 0.01 if self._looks < 10 else LIFETIME))
+
+
+async def test_a_peer_that_leaves_is_not_closed_once_more(make_guard: MakeGuard, clock: Any, short: str) -> None:
+    ended: list[int] = []
+    app = echoing(make_guard(close_on_expiry=True), ended)
+    gone = {"type": "websocket.disconnect", "code": 1001, "before": lambda: clock.advance(LIFETIME)}
+
+    peer = Peer(gone)
+    await peer.open(app, short)
+
+    assert peer.sent == [("websocket.accept", None)]
+    assert ended == [1001]
+
+
+async def test_by_default_only_the_opening_is_judged(make_guard: MakeGuard, clock: Any, short: str) -> None:
+    ended: list[int] = []
+    app = echoing(make_guard(), ended)
+    peer = Peer(text("one", lambda: clock.advance(2 * LIFETIME)), {"type": "websocket.disconnect", "code": 1000})
+
+    await peer.open(app, short)
+
+    assert peer.sent == [("websocket.accept", None), ("websocket.send", "one")]
+
+
+def test_the_option_is_a_switch(make_guard: MakeGuard) -> None:
+    with pytest.raises(ConfigurationError, match="close_on_expiry"):
+        make_guard(close_on_expiry="yes")
