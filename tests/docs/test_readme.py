@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
@@ -27,11 +26,11 @@ BASH = shutil.which("bash") or "bash"
 (FROM_ENV,) = re.findall(r"`(pool = UserPool\.from_env\(\))`", README)
 
 
-def environment(**more: str) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The variables of this process, without those of a pool, and with the scripts of this Python in reach."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COGNITO_")}
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
-    return kept | {"PATH": path, "PYTHONUNBUFFERED": "1"} | more
+    return kept | {"PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 @pytest.mark.slow
@@ -62,24 +61,21 @@ class Ports:
 
 def port_in(output: IO[str], announced: str) -> int:
     """Read *output* up to the line that announces a server, and return its port."""
-    for line in output:
-        if announced in line:
-            return int(line.partition(announced)[2].partition(":")[2].split()[0])
-    raise AssertionError(f"it ended without a word of {announced}")
+    line = next(line for line in output if announced in line)
+    return int(line.partition(announced)[2].partition(":")[2].split()[0])
 
 
 @pytest.fixture
 def ports(tmp_path: Path) -> Iterator[Ports]:
     """The app of the README, started by the command of the README."""
     (tmp_path / "main.py").write_text(APP.replace(POOL, FROM_ENV))
-    export, start = next((first, second) for first, second in pairwise(COMMANDS) if " -- uvicorn" in second)
-    name, _, value = export.removeprefix("export ").partition("=")
+    (start,) = (command for command in COMMANDS if " -- uvicorn" in command)
     beside, served = start.split(" -- ")
     command = [*shlex.split(beside), "--port=0", "--", *shlex.split(served), "--port=0"]
     with subprocess.Popen(
         command,
         cwd=tmp_path,
-        env=environment(**{name: value}),
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
