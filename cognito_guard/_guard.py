@@ -313,7 +313,7 @@ class CognitoGuard(HasInternals):
         Return the caller behind a request or websocket; None without a valid token.
 
         Also None where this guard is not installed: it refuses nothing. A route that must have a caller says so with a
-        requirement. A caller whose request is refused for want of a scope is known: an access log can name it.
+        requirement. A caller whose request is refused because a scope is missing is known: an access log can name it.
         """
         return principal_of(conn.scope, self)
 

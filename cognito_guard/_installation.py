@@ -57,7 +57,7 @@ def install(
         paths |= {(method, path) for method in ("GET", "HEAD") for path in documentation}
 
     def check() -> None:
-        # Once more, where the app has put a function of its own in its place.
+        # Again: the app may have set an `openapi` of its own since.
         _describe(app, internals)
         check_app(app, strict=strict, opaque=opaque)
 
@@ -77,7 +77,7 @@ def install(
 
 def check_app(app: object, *, strict: bool = False, opaque: Collection[str] = ()) -> None:
     """
-    Pass if *app* may serve; log what was found if that does not keep it from it.
+    Pass if *app* may serve; log the findings that do not stop it.
 
     Raises:
         ConfigurationError: A route is weaker than it is written, or with *strict* anything was found.

@@ -24,7 +24,7 @@ __all__ = ["Finding", "RouteEntry", "assert_guarded", "findings", "routes"]
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    Something about a route, or about the app, that is wrong or that somebody should say.
+    Something that is wrong with a route or with the app, or that is not said and should be.
 
     Attributes:
         route: The route, or None where it is about the app.

@@ -14,7 +14,6 @@ import pytest
 from benchmarks import importing, memory, requests, routing, verifying
 from benchmarks.__main__ import FIRST, LAST, show
 from benchmarks.chart import svg
-from benchmarks.environment import ROOT
 from benchmarks.progress import Progress
 from benchmarks.report import markdown, origin, plain, summary
 from benchmarks.row import QUICK, Effort, Row, Section
@@ -91,9 +90,3 @@ def test_a_page_without_a_place_for_figures_is_left_alone(tmp_path: Path) -> Non
         show(page, "figures")
 
     assert page.read_text() == f"{FIRST} only\n"
-
-
-def test_the_readme_has_a_place_for_figures() -> None:
-    readme = (ROOT / "README.md").read_text()
-
-    assert readme.index(FIRST) < readme.index(LAST)

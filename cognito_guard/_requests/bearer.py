@@ -65,8 +65,8 @@ def fault_of(token: str, error: RefusalError) -> RefusalError:
     """
     Return what is wrong with a request whose *token* was refused with *error*.
 
-    Credentials that are no token68 (RFC 9110 section 11.2) make a malformed request of it. That takes a look at each
-    character, and no token that is accepted needs it: a JWT has no others.
+    Credentials that are not a token68 (RFC 9110 section 11.2) are a malformed request. This is checked after a refusal
+    only, because it reads each character, and a JWT that is accepted has no others.
     """
     if isinstance(error, InvalidTokenError) and not _TOKEN68.fullmatch(token):
         return InvalidRequestError("malformed_header")
@@ -87,7 +87,7 @@ def check_realm(realm: str | None) -> str | None:
     Return *realm*, if it can stand in a challenge as it is.
 
     Raises:
-        ConfigurationError: It can not.
+        ConfigurationError: It cannot.
 
     """
     if realm is not None and not (isinstance(realm, str) and _REALM.fullmatch(realm)):

@@ -18,7 +18,7 @@ from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, cur
 from cognito_guard.errors import RefusalError
 
 _FIRST_REDIRECT: Final = 300
-"""From this status on an answer says no: a redirect to a login page, or an error."""
+"""From this status on an answer refuses: a redirect to a login page, or an error."""
 
 
 class Anonymous(UnauthenticatedUser):
@@ -26,7 +26,7 @@ class Anonymous(UnauthenticatedUser):
 
 
 class Credentials(AuthCredentials):
-    """What `request.auth` is: the scopes of *principal*, in a list of one's own for everyone who asks."""
+    """What `request.auth` is: the scopes of *principal*, in a new list on each access."""
 
     def __init__(self, principal: Principal) -> None:
         self._principal = principal
@@ -44,7 +44,7 @@ async def hand_on(app: ASGIApp, state: RequestState, scope: Scope, receive: Rece
     """
     Serve a connection with *app*, in a scope that judges each choice of a route.
 
-    Once the request is refused nothing that *app* sends gets out, save the answer of its own handler for such errors.
+    After a refusal, nothing that *app* sends is passed on, except the answer of its own handler for such errors.
     """
     guarded = _enter(scope, state)
     outer_app = scope.get("app", app)
@@ -120,7 +120,7 @@ def _is_only(error: Exception, refusal: RefusalError) -> bool:
     """Return whether *error* says nothing but *refusal*."""
     if isinstance(error, ExceptionGroup):
         return error.split(lambda each: each is refusal)[1] is None
-    # Starlette raises a RuntimeError from a refusal whose answer was kept back here.
+    # Starlette raises a RuntimeError from a refusal whose answer was not passed on here.
     return error is refusal or error.__cause__ is refusal
 
 

@@ -9,7 +9,7 @@ from cognito_guard._principal import Principal
 from cognito_guard._tokens.verifier import Verifier
 
 UNAUTHORIZED: int = 3000
-"""The registered code for a socket that is closed for want of credentials (IANA, WebSocket Close Codes)."""
+"""The registered code for a socket that is closed because credentials are missing (IANA, WebSocket Close Codes)."""
 
 
 def until_expiry(principal: Principal, verifier: Verifier, receive: Receive, send: Send) -> tuple[Receive, Send]:
@@ -37,7 +37,7 @@ def until_expiry(principal: Principal, verifier: Verifier, receive: Receive, sen
     async def send_until_expiry(message: Message) -> None:
         if verifier.seconds_left(principal) <= 0:
             await close()
-            # Starlette makes a WebSocketDisconnect of it.
+            # Starlette turns it into a WebSocketDisconnect.
             raise OSError("the access token has expired")
         await send(message)
 

@@ -119,7 +119,7 @@ def preflight_way(app: object, scope: Scope, place: int, mounts: Mapping[int, bo
 
 
 def _answers_preflights(cls: Any) -> bool:
-    # A subclass may hand them on.
+    # A subclass may pass preflights on.
     return getattr(cls, "__call__", None) is CORSMiddleware.__call__  # noqa: B004 - the very function
 
 
@@ -136,7 +136,7 @@ def routes_of(app: object) -> Sequence[BaseRoute] | None:
 def app_of(route: Mount | Host) -> object:
     """Return the app that a mount or a host leads to, within the middleware that it puts around it."""
     base = getattr(route, "_base_app", None)
-    # It stays where it was when somebody puts another app in its place.
+    # It does not change when another app is put in its place.
     return base if base is not None and _is_inside(base, route.app) else route.app
 
 
@@ -177,6 +177,6 @@ def _inside(app: Any) -> tuple[Sequence[BaseRoute] | None, str, bool]:
         elif isinstance(app, BaseHTTPMiddleware) or type(app).__module__.startswith(_FAITHFUL):
             app = getattr(app, "app", None)
         else:
-            # Many an object keeps an app in .app, and hands requests on to quite another.
+            # Other objects may keep an app in .app, and pass requests on to another one.
             return None, "", False
     return app.routes, root_path, app.redirect_slashes

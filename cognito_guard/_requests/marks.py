@@ -52,7 +52,7 @@ _NONE: Final = Marks(None)
 def marks_of(handler: object) -> Marks:
     """Return the marks that count for *handler*."""
     if type(handler) is types.FunctionType:
-        # The way of nearly every handler.
+        # The case of nearly every handler.
         marks: Marks | None = vars(handler).get(_MARKS)
         if marks is not None and marks.owner is handler:
             return marks

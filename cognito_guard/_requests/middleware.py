@@ -26,7 +26,7 @@ _log: Final = logging.getLogger("cognito_guard")
 
 class CognitoGuardMiddleware:
     """
-    Lets requests through to *app* if they carry a good access token, or if they are for a public route.
+    Lets requests through to *app* if they carry a valid access token, or if they are for a public route.
 
     Usually put in place by `CognitoGuard.install`. Around an app by hand, it belongs inside of all middleware that
     rewrites paths or methods, because it looks at the request as it is here.
@@ -87,7 +87,7 @@ class CognitoGuardMiddleware:
             token = bearer_token(headers, internals.verifier.max_token_length)
             principal = await internals.verifier.verify(token)
         except RefusalError as error:
-            # The scope will keep it, and its traceback the scope: a cycle, for the garbage collector to find.
+            # Without its traceback: the scope keeps the error, and the traceback keeps the scope, a reference cycle.
             reason = (error if token is None else fault_of(token, error)).with_traceback(None)
             stranger = Stranger(reason)
             state = RequestState(self.guard, headers, None, stranger)
@@ -117,7 +117,7 @@ class CognitoGuardMiddleware:
 
     def _way(self, stranger: Stranger, scope: Scope) -> Way | None:
         """Return the way that a stranger may try, or None; what was really chosen is looked at again on arrival."""
-        # Servers hand on whatever is sent for a method, "WEBSOCKET" too.
+        # Servers pass on any method that is sent, "WEBSOCKET" too.
         method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
         if (method, route_path(scope)) in self.public_paths and (method != "WEBSOCKET" or "method" not in scope):
             stranger.open_path = place_of(scope)
@@ -146,7 +146,7 @@ class CognitoGuardMiddleware:
     def _ahead(self, scope: Scope) -> tuple[object, int]:
         """Return the app whose routes are ahead, and from which of its middleware on."""
         app = scope.get("app")
-        # Through middleware of the app's own there is no looking; but where it ends is known if Starlette put it there.
+        # Middleware of the app's own hides the routes behind it; where it ends is known if Starlette put it there.
         place = place_in(app, self.guard) if routes_of(self.app) is None else None
         return (self.app, 0) if place is None else (app, place)
 
@@ -155,7 +155,7 @@ class CognitoGuardMiddleware:
             check()
         except ConfigurationError as error:
             if scope["type"] == "lifespan":
-                # Said as well as raised: an exception alone may be taken to mean that there is no lifespan.
+                # Sent and raised: servers may take an exception alone to mean that there is no lifespan.
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
         self._check = None

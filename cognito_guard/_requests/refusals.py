@@ -24,7 +24,8 @@ from cognito_guard.errors import KeysUnavailableError, RefusalError
 
 OnError = Callable[[HTTPConnection, RefusalError], Response | Awaitable[Response]]
 
-# Registered codes for a socket that is closed for want of credentials, and of permission (IANA, WebSocket Close Codes).
+# Registered codes for a socket that is closed because credentials or permission are missing (IANA, WebSocket Close
+# Codes).
 _CLOSE_CODES: Final = {403: 3003, 500: 1011, 503: 1013}
 _UNAUTHORIZED: Final = 3000
 
@@ -39,7 +40,7 @@ class Refusals:
         reporter: Told of each refusal.
 
     Raises:
-        ConfigurationError: The realm can not stand in a header.
+        ConfigurationError: The realm cannot stand in a header.
 
     """
 
@@ -79,7 +80,7 @@ class Refusals:
         is_open: bool = False,
     ) -> None:
         """
-        Answer with *error*, as `on_error` or a handler of one of *apps* wants it said, or else as a JSON object.
+        Answer with *error*: by `on_error`, by a handler that one of *apps* registered, or with a JSON object.
 
         A websocket that *is_open*, or of a server without the denial extension, is closed.
         """
@@ -121,7 +122,7 @@ def _handler(app: object, error: RefusalError) -> Callable[[Any, Any], Any] | No
     classes = type(error).__mro__
     for key in (error.status, *classes[: classes.index(HTTPException) + 1]):
         handler: Callable[[Any, Any], Any] | None = handlers.get(key)
-        # FastAPI brings a handler for HTTPException along, which nobody asked for.
+        # FastAPI registers a handler for HTTPException by default. The app did not ask for it.
         if handler is not None and not is_default_handler(handler):
             return handler
     return None

@@ -163,7 +163,7 @@ def admit(requirement: Requirement, scope: Scope) -> None:
     """
     state = latest_state(scope, requirement.guard)
     condition = requirement.condition
-    # The way of nearly every request. Whoever does not take it is judged in full.
+    # The fast path of nearly every request. All others are judged in full.
     if (
         state is not None
         and state.principal is not None
@@ -261,8 +261,8 @@ def _is_coroutine_function(handler: Any) -> bool:
 
 def _admit_call(requirement: Requirement, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     current, handed = current_scope.get(), _handed(args, kwargs)
-    # A request that is handed over counts: an app that is called in process has requests of its own. So does the one
-    # that is served now: another may be over, and its caller gone.
+    # Judge the request that is passed as an argument: an app that is called in process has requests of its own. Judge
+    # the request that is served now as well: the other one may be over.
     if handed is not None and handed is not current:
         admit(requirement, handed)
         if current is None or latest_state(current, requirement.guard) is None:

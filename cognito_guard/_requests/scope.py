@@ -64,9 +64,10 @@ def _sealed(self: SealedScope, *_: Any, **__: Any) -> NoReturn:
 
 class SealedScope(GuardedScope):
     """
-    The scope of a stranger who has not arrived at something public yet. A copy would notice no choice: there is none.
+    The scope of a stranger who has not arrived at something public yet.
 
-    Overriding these makes CPython leave the short cuts by which `dict(scope)` and `{**scope}` copy.
+    It cannot be copied, because a copy would not notice the choice of a route. These methods are overridden because
+    otherwise CPython copies a dict without calling any of them, as in `dict(scope)` and `{**scope}`.
     """
 
     __slots__ = ()

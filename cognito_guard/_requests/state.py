@@ -55,8 +55,8 @@ class RequestState:
         headers: The request's headers, by which it was judged.
         principal: The caller, or None.
         stranger: What is known of a request without a caller, or None.
-        refusal: What the request was refused with. It is final: from then on nothing that the app sends gets out, save
-            the answer of a handler that the app registered for such errors.
+        refusal: What the request was refused with. It is final: after it nothing that the app sends is passed on,
+            except the answer of a handler that the app registered for such errors.
         left_to_app: Whether there is such a handler.
         started: Whether the app has begun to answer, or has accepted a websocket.
         is_answered: Whether a handler of the app answers the refusal.
@@ -86,7 +86,7 @@ class RequestState:
         internals = internals_of(self.guard)
         refusals = internals.refusals
         refusal = refusals.prepare(error, self.principal, scope, internals.verifier)
-        # Of an answer that has begun there is nothing to take back; a websocket can be closed.
+        # An answer that has begun cannot be taken back; a websocket can be closed.
         if not self.started or scope["type"] == "websocket":
             self.refusal = refusal
             # Not for a websocket: Starlette would answer in a way that the server may not have offered.

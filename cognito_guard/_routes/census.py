@@ -23,7 +23,7 @@ WEBSOCKET: Final = "WEBSOCKET"
 """Stands for the method where there is none."""
 
 ANY: Final = "*"
-"""Stands for the methods where nobody knows which there are."""
+"""Stands for the methods of a route or an app that does not tell which it has."""
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
 
@@ -52,7 +52,7 @@ class RouteEntry:
         opaque: Whether it is an app whose routes cannot be inspected: static files, or plain ASGI.
         faults: What makes the route weaker than it is written, a sentence each. The app must not start with any.
         remarks: What has no effect, a sentence each.
-        built_in: Whether the framework brought it along: FastAPI's documentation.
+        built_in: Whether it is a page of the framework itself: FastAPI's documentation.
 
     """
 
@@ -147,7 +147,7 @@ def _walk(app: Any, around: _Around) -> Iterator[tuple[RouteEntry, Any]]:
             yield from _walk(app_of(actual), around.within(actual.app, actual.path, mounted=True))
         elif isinstance(actual, Host):
             inside = around.within(actual.app, mounted=True)
-            # In the place of a host further out, if there is one.
+            # Replaces the host of an outer `Host` route, if there is one.
             path = inside.prefix[len(inside.prefix.partition("/")[0]) :]
             yield from _walk(app_of(actual), inside._replace(prefix=actual.host + path))
         else:
@@ -161,7 +161,7 @@ def _entries(route: Any, actual: BaseRoute, around: _Around) -> Iterator[tuple[R
     endpoint = getattr(route, "endpoint", None) or getattr(actual, "endpoint", actual)
     path = getattr(route, "path_format", None) or getattr(actual, "path_format", None)
     if path is None:
-        # A route class of the app's own, of which nothing is known but that it is there.
+        # A route class of the app's own: it exists, and nothing else is known.
         yield _entry(ANY, "/{?}", actual, around, marks=marks_of(None), opaque=True)
     elif isinstance(actual, WebSocketRoute):
         opaque = _is_opaque(endpoint, WebSocketEndpoint)

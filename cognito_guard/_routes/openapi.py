@@ -93,14 +93,14 @@ def _add_to(
         # The document of an app has no operations of the apps that are mounted in it.
         if operation is not None and route.guarded and not route.public:
             ours = _security(route.requirements, oauth2=token_url is not None)
-            # What the app asks for besides, with a scheme of its own, is needed together with it.
+            # The app's own security schemes must be met together with these.
             operation["security"] = [theirs | each for theirs in operation.get("security", [{}]) for each in ours]
             for status, response in _responses(route.requirements).items():
                 operation["responses"].setdefault(status, response)
 
 
 def _security(requirements: tuple[Requirement, ...], *, oauth2: bool) -> list[dict[str, list[str]]]:
-    # What stands in one object has to be met together, the objects are alternatives (OpenAPI, Security Requirement).
+    # All of one object must be met, and any one of the objects is enough (OpenAPI, Security Requirement).
     choices = product(
         *(
             sorted(map(sorted, each.condition.alternatives))

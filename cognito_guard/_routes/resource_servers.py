@@ -42,7 +42,7 @@ def resource_servers(routes: Iterable[RouteEntry], descriptions: Mapping[str, st
             continue
         if not identifier or not name:
             raise ConfigurationError(
-                f"the scope {scope!r} can not be defined in a user pool; there it is '<resource server>/<name>'"
+                f"the scope {scope!r} cannot be defined in a user pool; there it is '<resource server>/<name>'"
             )
         servers.setdefault(identifier, {})[name] = (description or scope)[:256]
     return [ResourceServer(identifier, scopes) for identifier, scopes in sorted(servers.items())]
@@ -80,6 +80,6 @@ def as_cloudformation(servers: Iterable[ResourceServer]) -> dict[str, Any]:
 
 
 def _logical_id(number: int, identifier: str) -> str:
-    # Letters and digits alone; the number keeps apart what differs in nothing else.
+    # Letters and digits only; the number tells apart identifiers that differ in other characters.
     words = re.findall(r"[A-Za-z0-9]+", identifier)
     return "".join(word.capitalize() for word in words) + f"ResourceServer{number}"

@@ -190,7 +190,7 @@ def test_a_scope_that_no_pool_can_define_is_refused(guard: CognitoGuard, scope: 
 
     app = Starlette(routes=[Route("/", guard.require(scope)(handler))])
 
-    with pytest.raises(ConfigurationError, match="can not be defined"):
+    with pytest.raises(ConfigurationError, match="cannot be defined"):
         resource_servers(census(app), {})
 
 
