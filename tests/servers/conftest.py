@@ -71,7 +71,7 @@ def fleet(
             serving.process.kill()
             serving.process.communicate()
     for name, text in written.items():
-        assert not re.search(r"Traceback|ERROR|eyJ", text), (name, text)
+        assert not re.search(r"Traceback|ERROR|eyJ", text), (name, re.findall(r".*(?:Traceback|ERROR|eyJ).*", text))
 
 
 @pytest.fixture(params=servers("uvicorn-sansio", "hypercorn-asyncio", "hypercorn-trio", "granian"))
