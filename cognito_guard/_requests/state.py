@@ -113,6 +113,13 @@ def latest_state(scope: Scope, guard: HasInternals) -> RequestState | None:
     return None
 
 
+def has_credentials_of(state: RequestState, scope: Scope) -> bool:
+    """Return whether *scope* has the Authorization headers that *state* was judged by."""
+    headers = scope["headers"]
+    # Equal as a rule, and of the same tuples, which is seen at once: Starlette's `request.headers` puts a copy there.
+    return headers == state.headers or authorization(headers) == authorization(state.headers)
+
+
 def state_of(scope: Scope, guard: HasInternals) -> RequestState:
     """
     Return what *guard* knows of the request with *scope*.
@@ -128,8 +135,7 @@ def state_of(scope: Scope, guard: HasInternals) -> RequestState:
             "CognitoGuardMiddleware(app, guard=guard); until then the route refuses everyone"
         )
         raise NotInstalledError
-    headers = scope["headers"]
-    if headers is not state.headers and authorization(headers) != authorization(state.headers):
+    if not has_credentials_of(state, scope):
         _log.error(
             "a request was made of another one, with an Authorization header of its own that no guard has seen; "
             "send it through the app with its middleware"
