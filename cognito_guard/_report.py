@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
+from sys import modules
 from typing import Final
 
 from cognito_guard._principal import Principal
-from cognito_guard._telemetry import annotate
+from cognito_guard._telemetry import TRACING, annotate
 from cognito_guard.errors import RefusalError, SignatureError
 from cognito_guard.events import Event, KeysFailed, KeysFetched, Refused, Verified
 
@@ -28,7 +29,8 @@ class Reporter:
 
     def verified(self, principal: Principal) -> None:
         """A token was accepted."""
-        annotate("verified", principal.client_id)
+        if TRACING in modules:
+            annotate("verified", principal.client_id)
         if self._on_event is not None:
             self._emit(Verified(principal))
 

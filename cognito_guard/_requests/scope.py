@@ -50,8 +50,8 @@ class GuardedScope(dict[str, Any]):
         dict.update(outer, added)
         # Starlette puts it here by itself, before the rest.
         if "route" in self:
-            dict.update(outer, route=self["route"])
-        if isinstance(outer, GuardedScope):
+            dict.__setitem__(outer, "route", self["route"])
+        if type(outer) is not dict and isinstance(outer, GuardedScope):
             outer._show(added)  # noqa: SLF001 - of the same class
 
 
