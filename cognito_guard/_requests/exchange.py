@@ -47,7 +47,7 @@ _credentials: Final = lru_cache(maxsize=256)(Credentials)
 
 
 def gate(state: RequestState, guarded: Scope, send: Send) -> Send:
-    """Return the `send` that an app gets with the scope *guarded*: once refused, nothing of the app's own gets out."""
+    """Return the `send` that an app gets: once the request is refused nothing of the app's own gets out."""
 
     # A closure, not a method: the scope holds the state and servers hold scope and send together; a method would make a
     # reference cycle. A plain function, since a coroutine would cost each message a frame more.

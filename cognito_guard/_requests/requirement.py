@@ -270,7 +270,7 @@ def _admit_call(requirement: Requirement, handler: Any, args: tuple[Any, ...], k
 
 
 def _handed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scope | None:
-    for value in (*args[:2], *kwargs.values()):
+    for value in (*args[:2], *kwargs.values()) if kwargs else args[:2]:
         # Not isinstance(): a connection is an abstract Mapping too, which takes four times as long to ask.
         if HTTPConnection in type(value).__mro__ or isinstance(value, HTTPEndpoint | WebSocketEndpoint):
             scope: Scope = value.scope

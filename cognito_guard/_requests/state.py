@@ -106,11 +106,11 @@ def states_of(scope: Scope) -> tuple[RequestState, ...]:
 
 def latest_state(scope: Scope, guard: HasInternals) -> RequestState | None:
     """Return the state of the innermost pass through *guard* that *scope* is in, or None."""
-    for state in reversed(scope.get(SCOPE_KEY, ())):
-        if state.guard is guard:
-            found: RequestState = state
-            return found
-    return None
+    states: tuple[RequestState, ...] = scope.get(SCOPE_KEY, ())
+    # Nearly always there is one pass.
+    if states and states[-1].guard is guard:
+        return states[-1]
+    return next((state for state in reversed(states) if state.guard is guard), None)
 
 
 def has_credentials_of(state: RequestState, scope: Scope) -> bool:
