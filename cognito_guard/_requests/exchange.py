@@ -41,7 +41,6 @@ class Credentials(AuthCredentials):
         raise AttributeError(f"request.auth is shared between requests; put {name} into request.state")
 
 
-_NO_CREDENTIALS: Final = AuthCredentials()
 # Most callers share their scopes with many others.
 _credentials: Final = lru_cache(maxsize=256)(Credentials)
 
@@ -80,7 +79,7 @@ def enter(scope: Scope, state: RequestState) -> GuardedScope:
         if user is None or isinstance(user, Principal | Anonymous):
             principal = state.principal
             scope["user"] = principal or Anonymous()
-            scope["auth"] = _NO_CREDENTIALS if principal is None else _credentials(principal.scopes)
+            scope["auth"] = _credentials(frozenset() if principal is None else principal.scopes)
     if "state" not in scope:
         # Shared with middleware outside, which reads request.state when the response passes.
         scope["state"] = {}

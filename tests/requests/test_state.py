@@ -81,9 +81,12 @@ async def test_what_one_caller_leaves_at_request_auth_reaches_no_other(
             request.auth.note = "left"
         return JSONResponse(request.auth.scopes)
 
-    app = framework(routes=[Route("/leave", guard.require(READ)(leave))])
+    routes = [Route("/leave", guard.require(READ)(leave)), Route("/public", guard.public(leave))]
+    app = framework(routes=routes)
     guard.install(app)
 
-    answers = [await call(app, "GET", "/leave", may_read) for _ in range(2)]
+    callers = [await call(app, "GET", "/leave", may_read) for _ in range(2)]
+    strangers = [await call(app, "GET", "/public") for _ in range(2)]
 
-    assert [answer.json() for answer in answers] == [[READ], [READ]]
+    assert [answer.json() for answer in callers] == [[READ], [READ]]
+    assert [answer.json() for answer in strangers] == [[], []]
