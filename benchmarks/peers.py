@@ -42,8 +42,8 @@ def measure(effort: Effort, progress: Progress) -> Section:
         about=(
             "Set up as each one's documentation says, keys loaded beforehand, the same users' tokens in the same "
             "process, in an environment of their own. Some take no other tokens; Powertools takes those alone that "
-            "name an audience, and gets such. Each accepts a good token and refuses one with a wrong signature, or has no "
-            "figure here."
+            "name an audience, and gets such. Each accepts a good token and refuses one with a wrong signature, or has "
+            "no figure here."
         ),
         rows=tuple(rows),
     )
