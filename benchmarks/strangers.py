@@ -30,7 +30,7 @@ def measure(effort: Effort, progress: Progress) -> Section:
     # Refusals are logged; where lines go is not the guard's business.
     logging.getLogger("cognito_guard").setLevel(logging.ERROR)
     kinds: tuple[Public, ...] = ("no guard", "no public route", "one public route")
-    pairs = [(routes, public) for routes in _ROUTES for public in kinds]
+    pairs: list[tuple[int, Public]] = [(routes, public) for routes in _ROUTES for public in kinds]
     cases = asyncio.run(_cases(material(effort.tokens), pairs))
     timings = interleave(cases, effort.rounds, progress)
     return Section(
