@@ -1,8 +1,7 @@
 """
 What the guard costs: `python -m benchmarks` measures everything, which takes some minutes.
 
-Prints the figures; a complete run also writes `RESULTS.md` and `results.svg` beside this file, and a summary into the
-README.
+Prints the figures; a complete run also writes `RESULTS.md`, with goals and misses, and `results.svg` beside this file.
 """
 
 from __future__ import annotations
@@ -13,22 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import calling, importing, memory, peers, requests, routing, serving, verifying
+from benchmarks import calling, importing, memory, peers, requests, routing, serving, strangers, threads, verifying
 from benchmarks.chart import svg
-from benchmarks.environment import ROOT
 from benchmarks.progress import Progress
-from benchmarks.report import markdown, plain, summary
+from benchmarks.report import markdown, plain
 from benchmarks.row import FULL, QUICK, Effort, Section
-
-FIRST: Final = "<!-- figures, written by benchmarks -->"
-LAST: Final = "<!-- end of figures -->"
 
 SECTIONS: Final[dict[str, Callable[[Effort, Progress], Section]]] = {
     "verify": verifying.measure,
+    "threads": threads.measure,
     "peers": peers.measure,
     "requests": requests.measure,
     "serving": serving.measure,
     "routes": routing.measure,
+    "strangers": strangers.measure,
     "import": importing.measure,
     "memory": memory.measure,
     "calling": calling.measure,
@@ -59,23 +56,6 @@ def main(arguments: list[str]) -> None:
         (folder / "RESULTS.md").write_text(markdown(sections, command), encoding="utf-8")
         (folder / "results.svg").write_text(svg(sections), encoding="utf-8")
         print(f"written to {folder}", file=sys.stderr)
-    if complete and asked.into is None:
-        show(ROOT / "README.md", summary(sections))
-
-
-def show(page: Path, figures: str) -> None:
-    """
-    Put *figures* between the two marks that *page* has for them.
-
-    Raises:
-        ValueError: It has none.
-
-    """
-    before, first, rest = page.read_text(encoding="utf-8").partition(FIRST)
-    _, last, after = rest.partition(LAST)
-    if not last:
-        raise ValueError(f"{page} has no place for figures")
-    page.write_text(f"{before}{first}\n{figures}\n{last}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 # Annotations are no strings here: FastAPI could not look up what is local to a function.
 
-from typing import Annotated, Final, Literal
+import time
+from hashlib import sha256
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
@@ -10,6 +12,7 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.pool import SCOPE
 from cognito_guard import CognitoGuard, Principal
@@ -67,3 +70,28 @@ def with_idle_middleware(app: Starlette) -> Starlette:
 
     app.add_middleware(BaseHTTPMiddleware, dispatch=pass_on)
     return app
+
+
+class Floor:
+    """
+    The least that a guard can do for a token seen before, around *app*: not a guard.
+
+    It finds the header in the list, looks its SHA-256 up in a dictionary, reads the clock, and puts a function of its
+    own around `send`. Nothing is judged by route, and nothing is said to the app.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app: Final = app
+        self._seen: Final[dict[bytes, float]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        values = [value for name, value in scope["headers"] if name == b"authorization"]
+        digest = sha256(values[0]).digest()
+        if self._seen.get(digest, 0.0) < time.time():
+            self._seen[digest] = time.time() + 3600
+
+        def pass_on(message: Any) -> Any:
+            return send(message)
+
+        await self._app(scope, receive, pass_on)

@@ -24,15 +24,15 @@ _SCOPE: Final[dict[str, Any]] = {
 }
 
 
-def headers_with(token: str) -> Headers:
-    """Return the headers of a request such as clients send it."""
-    return [
+def headers_with(token: str | None) -> Headers:
+    """Return the headers of a request such as clients send it; without credentials, if *token* is None."""
+    headers = [
         (b"host", b"api.example"),
         (b"user-agent", b"python-httpx/0.28"),
         (b"accept", b"*/*"),
         (b"accept-encoding", b"gzip, deflate"),
-        (b"authorization", b"Bearer " + token.encode()),
     ]
+    return headers if token is None else [*headers, (b"authorization", b"Bearer " + token.encode())]
 
 
 class Exchange:
@@ -63,10 +63,10 @@ class Exchange:
 
 
 async def request_case(
-    name: str, app: ASGIApp, path: str, tokens: Sequence[str], *, calls: int, status: int = 200
+    name: str, app: ASGIApp, path: str, tokens: Sequence[str | None], *, calls: int, status: int = 200
 ) -> Case:
     """
-    Return the case of GET requests for *path*, each with the next of *tokens*.
+    Return the case of GET requests for *path*, each with the next of *tokens*; None is a request without one.
 
     All tokens have been sent once by then, and each was answered with *status*.
     """

@@ -59,7 +59,7 @@ class Panel:
 
 
 def svg(sections: Sequence[Section]) -> str:
-    """Return a picture of what one token costs, here and elsewhere, and of what is left of a server's rate."""
+    """Return a picture of what one token costs, here and elsewhere, and of what is left of a server's capacity."""
     by_name = {section.name: section for section in sections}
     panels = [panel for panel in (_tokens(by_name), _servers(by_name)) if panel.bars]
     height = sum(_HEAD + _STEP * len(panel.bars) + 12 for panel in panels) + _FOOT
@@ -101,8 +101,8 @@ def _servers(sections: dict[str, Section]) -> Panel:
         if row.ratio is not None and not row.what.endswith("no guard")
     ]
     return Panel(
-        "Requests per second under uvicorn",
-        "in per cent of the same app without a guard, the dotted line; longer is better",
+        "What is left of the capacity of uvicorn",
+        "by the server's processor time per request; without a guard it is the dotted line; longer is better",
         tuple(bars),
     )
 

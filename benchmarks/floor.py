@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
@@ -17,20 +17,32 @@ from benchmarks.rounds import Case, in_turn
 BARE: Final = "bare RSA-2048 check (cryptography)"
 
 
-def bare_case(material: Material, calls: int) -> Case:
-    """Return the case that all others are compared with, over the same tokens."""
+class Signed(NamedTuple):
+    """A token, and what of it the RSA check is made of."""
+
+    token: str
+    signing_input: bytes
+    signature: bytes
+
+
+def signed_parts(material: Material) -> tuple[RSAPublicKey, list[Signed]]:
+    """Return the key of all tokens, and each one taken apart."""
     header = json.loads(_decoded(material.tokens[0].partition(".")[0]))
     jwk = next(key for key in json.loads(material.jwks)["keys"] if key["kid"] == header["kid"])
-    public = public_key(jwk)
-    padding, digest = PKCS1v15(), SHA256()
-    signed = [
-        (signing_input.encode(), _decoded(signature))
-        for signing_input, _, signature in (token.rpartition(".") for token in material.tokens)
+    halves = ((token, *token.rsplit(".", 1)) for token in material.tokens)
+    return public_key(jwk), [
+        Signed(token, signing_input.encode(), _decoded(signature)) for token, signing_input, signature in halves
     ]
+
+
+def bare_case(material: Material, calls: int) -> Case:
+    """Return the case that all others are compared with, over the same tokens."""
+    public, signed = signed_parts(material)
+    padding, digest = PKCS1v15(), SHA256()
     turns = in_turn(signed, calls)
 
     async def run() -> None:
-        for signing_input, signature in next(turns):
+        for _, signing_input, signature in next(turns):
             public.verify(signature, signing_input, padding, digest)
 
     return Case(BARE, run, calls)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.environment import ROOT, clean_environ
-from benchmarks.pool import make_guard, material, mint
+from benchmarks.pool import make_guard, material, mint, mint_user
 from benchmarks.progress import Progress
 from benchmarks.row import Effort, Row, Section
 from cognito_guard import CognitoGuard
@@ -22,14 +22,39 @@ from cognito_guard.errors import BearerError
 
 _JUNK_PER_VALID: Final = 4
 _STEP: Final = 1000
+_WARM_UP: Final = 50
 _GOAL: Final = 40.0
+_REMEMBERED: Final = 10_000
+_GOAL_EACH: Final = 1.2
 
 
 def measure(effort: Effort, progress: Progress) -> Section:
-    """Return by how much a fresh process has grown after many tokens, good ones and junk."""
+    """Return by how much a fresh process has grown after many tokens, good ones and junk, and for each remembered."""
     valid, junk = effort.valid, effort.valid * _JUNK_PER_VALID
+    remembered = min(valid, _REMEMBERED)
+    grown = _grown("junk", valid, progress, valid + junk)
+    each = {whose: _grown(whose, remembered, progress, remembered) * 1e3 / remembered for whose in ("machine", "user")}
+    return Section(
+        name="memory",
+        title="Memory",
+        about=(
+            f"Growth of the resident memory of a fresh process, `token_cache` as it is by default: {valid:,} different "
+            f"good tokens, and {junk:,} different ones with a wrong signature, an unknown key, another issuer, or of "
+            f"random bytes. For each remembered token: the growth after {remembered:,} good ones alone, all of them "
+            "remembered, divided by their number."
+        ),
+        rows=(
+            Row(what=f"{valid:,} good tokens, {junk:,} junk", value=grown, unit="MB", at_most=_GOAL),
+            Row(what="each remembered token of a machine", value=each["machine"], unit="KB", at_most=_GOAL_EACH),
+            Row(what="each remembered token of a user", value=each["user"], unit="KB"),
+        ),
+    )
+
+
+def _grown(whose: str, valid: int, progress: Progress, total: int) -> float:
+    """Return by how many MB a fresh process has grown after *valid* good tokens, and what else *whose* stands for."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.memory", str(valid)],
+        [sys.executable, "-m", "benchmarks.memory", whose, str(valid)],
         cwd=ROOT,
         env=clean_environ(),
         stdout=subprocess.PIPE,
@@ -40,36 +65,38 @@ def measure(effort: Effort, progress: Progress) -> Section:
         assert child.stdout is not None
         for line in child.stdout:
             done, grown = int(line.split()[0]), float(line.split()[1])
-            progress.show(done, valid + junk)
+            progress.show(done, total)
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, child.args)
-    return Section(
-        name="memory",
-        title="Memory",
-        about=(
-            f"Growth of the resident memory of a fresh process, `token_cache` as it is by default: {valid:,} different "
-            f"good tokens, and {junk:,} different ones with a wrong signature, an unknown key, another issuer, or of "
-            "random bytes."
-        ),
-        rows=(Row(what=f"{valid:,} good tokens, {junk:,} junk", value=grown, unit="MB", at_most=_GOAL),),
-    )
+    return grown
 
 
-def main(valid: int) -> None:
+def main(whose: str, valid: int) -> None:
     """Send tokens through a guard, and print now and then how many they were and by how many MB memory has grown."""
-    guard = make_guard(material(1).jwks)
-    asyncio.run(_verify_all(guard, valid))
+    jwks = material(1).jwks
+    guard = make_guard(jwks) if whose == "junk" else make_guard(jwks, token_cache=valid)
+    asyncio.run(_verify_all(guard, whose, valid))
 
 
-async def _verify_all(guard: CognitoGuard, valid: int) -> None:
+async def _verify_all(guard: CognitoGuard, whose: str, valid: int) -> None:
     stranger = random.Random(0)  # noqa: S311 - the same junk each time
     # Once through everything, so that what is made at first use is not counted.
-    await _send(guard, mint(), stranger)
+    for _ in range(_WARM_UP):
+        await _send(guard, _good(whose, 0), stranger)
     before = _resident()
     for number in range(1, valid + 1):
-        await _send(guard, mint(), stranger)
+        token = _good(whose, number)
+        if whose == "junk":
+            await _send(guard, token, stranger)
+        else:
+            await guard.verify(token)
         if number % _STEP == 0 or number == valid:
-            print(number * (1 + _JUNK_PER_VALID), (_resident() - before) / 1e6, flush=True)
+            done = number * (1 + _JUNK_PER_VALID) if whose == "junk" else number
+            print(done, (_resident() - before) / 1e6, flush=True)
+
+
+def _good(whose: str, number: int) -> str:
+    return mint_user(number) if whose == "user" else mint()
 
 
 async def _send(guard: CognitoGuard, token: str, stranger: random.Random) -> None:
@@ -106,4 +133,4 @@ def _resident() -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(sys.argv[1], int(sys.argv[2]))

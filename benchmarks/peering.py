@@ -29,7 +29,7 @@ import jwt
 from starlette.requests import Request
 
 from benchmarks.floor import BARE, async_case, bare_case, public_key, sync_case
-from benchmarks.pool import CLIENT_ID, POOL_ID, Material, material, wrongly_signed
+from benchmarks.pool import AUDIENCE, CLIENT_ID, POOL_ID, Material, material, wrongly_signed
 from benchmarks.progress import Progress
 from benchmarks.rounds import Case, interleave
 
@@ -37,6 +37,10 @@ _REGION: Final = POOL_ID.partition("_")[0]
 _CALLS: Final = 100
 
 Check = Callable[[str], Any]
+
+
+POWERTOOLS: Final = "Powertools, JWTVerifier"
+"""Accepts tokens with an `aud` alone, so that its own name one; most others would refuse these."""
 
 
 class UnfitError(Exception):
@@ -72,6 +76,16 @@ def pyjwk_client(setting: Setting) -> Check:
         key = client.get_signing_key_from_jwt(token)
         return for_us(jwt.decode(token, key, algorithms=["RS256"], issuer=setting.material.issuer))
 
+    return check
+
+
+def powertools(setting: Setting) -> Check:
+    """Return Powertools' verifier of Cognito tokens (alpha), with its keys at hand."""
+    module: Any = import_module("aws_lambda_powertools.utilities.auth_alpha")
+    verifier = module.JWTVerifier.cognito(
+        user_pool_id=POOL_ID, client_id=CLIENT_ID, audience=AUDIENCE, jwks=setting.jwks
+    )
+    check: Check = verifier.verify
     return check
 
 
@@ -210,6 +224,7 @@ PEERS: Final[dict[str, tuple[str, Callable[[Setting], Check]]]] = {
     "Authlib": ("authlib", authlib),
     "PyJWT, PyJWKClient": ("pyjwt", pyjwk_client),
     "python-jose": ("python-jose", python_jose),
+    POWERTOOLS: ("aws-lambda-powertools", powertools),
     "cognitojwt": ("cognitojwt", cognitojwt),
     "fastapi-cognito": ("fastapi-cognito", fastapi_cognito),
     "fastapi-cloudauth": ("fastapi-cloudauth", fastapi_cloudauth),
@@ -276,7 +291,7 @@ def _serving(folder: str) -> Iterator[str]:
 def main(rounds: int, tokens: int) -> None:
     """Measure every peer that works here, and print what came of it as JSON."""
     warnings.simplefilter("ignore")
-    good = material(tokens, of_users=True)
+    good, bound = material(tokens, of_users=True), material(tokens, of_users=True, bound=True)
     cases = [bare_case(good, _CALLS)]
     results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder, _serving(folder) as url:
@@ -285,7 +300,7 @@ def main(rounds: int, tokens: int) -> None:
         setting = Setting(good, json.loads(good.jwks), path, f"{url}/{path.name}")
         for name, (distribution, set_up) in PEERS.items():
             try:
-                cases.append(_case(name, set_up(setting), good))
+                cases.append(_case(name, set_up(setting), bound if name == POWERTOOLS else good))
             except Exception as error:  # noqa: BLE001 - whatever keeps it from working is the result
                 results[name] = {"error": f"{type(error).__name__}: {error}"}
             else:

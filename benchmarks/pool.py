@@ -14,6 +14,7 @@ from cognito_guard.local import LocalPool
 POOL_ID: Final = "eu-central-1_AbCdEf123"
 CLIENT_ID: Final = "7lhlkkfbfb4q5kpp90urffao"
 SCOPE: Final = "orders/order.read"
+AUDIENCE: Final = "https://orders.example"
 
 
 @cache
@@ -31,9 +32,9 @@ def mint(**changes: Any) -> str:
     return local_pool().mint(SCOPE, **members)
 
 
-def mint_user(number: int) -> str:
-    """Return a new token of a user, which is longer."""
-    return local_pool().mint_user(f"user-{number}", SCOPE, client_id=CLIENT_ID)
+def mint_user(number: int, **changes: Any) -> str:
+    """Return a new token of a user, which is longer, with *changes*."""
+    return local_pool().mint_user(f"user-{number}", SCOPE, client_id=CLIENT_ID, **changes)
 
 
 def make_guard(jwks: bytes, *, token_cache: int = 10_000) -> CognitoGuard:
@@ -76,10 +77,15 @@ class Material:
 
 
 @cache
-def material(count: int, *, of_users: bool = False) -> Material:
-    """Return *count* tokens, of a machine or of as many users, and what is needed to verify them."""
+def material(count: int, *, of_users: bool = False, bound: bool = False) -> Material:
+    """
+    Return *count* tokens, of a machine or of as many users, and what is needed to verify them.
+
+    Tokens that are *bound* name `AUDIENCE` as `aud` (resource binding, RFC 8707).
+    """
     pool = local_pool()
-    tokens = tuple(mint_user(number) if of_users else mint() for number in range(count))
+    changes = {"aud": AUDIENCE} if bound else {}
+    tokens = tuple(mint_user(number, **changes) if of_users else mint(**changes) for number in range(count))
     return Material(pool.issuer, json.dumps(pool.jwks()).encode(), tokens)
 
 

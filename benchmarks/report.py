@@ -26,18 +26,19 @@ def origin() -> str:
 
 
 def summary(sections: Sequence[Section]) -> str:
-    """Return a short table: what there is a goal for, and where the figures come from."""
+    """Return a short table: what there is a goal for, and whether it is reached."""
     rows = [(section, row) for section in sections for row in section.rows if row.reached is not None]
     lines = [
         f"| {section.title}: {row.what} | {_measured(row)} | {_goal(row)}{'' if row.reached else ', missed'} |"
         for section, row in rows
     ]
-    return "\n".join(["| | measured | goal |", "| --- | ---: | ---: |", *lines, "", f"{origin()}."])
+    return "\n".join(["| | measured | goal |", "| --- | ---: | ---: |", *lines])
 
 
 def markdown(sections: Sequence[Section], command: str) -> str:
-    """Return a page with a table for each section, and where the figures come from."""
-    return "\n".join([*_head(command), *(line for section in sections for line in _section(section))])
+    """Return a page with the goals, a table for each section, and where the figures come from."""
+    goals = ["## Goals", "", *summary(sections).splitlines(), ""]
+    return "\n".join([*_head(command), *goals, *(line for section in sections for line in _section(section))])
 
 
 def plain(section: Section) -> str:

@@ -81,4 +81,4 @@ class Effort:
 
 
 FULL = Effort(rounds=101, tokens=2000, starts=41, loads=25, seconds=1, valid=50_000)
-QUICK = Effort(rounds=21, tokens=1000, starts=9, loads=2, seconds=1, valid=12_000)
+QUICK = Effort(rounds=21, tokens=1000, starts=9, loads=4, seconds=1, valid=12_000)

@@ -24,7 +24,8 @@ def main() -> None:
     parser.add_argument("--loop", required=True)
     told = parser.parse_args()
     guard = make_guard(told.jwks.read_bytes(), token_cache=told.token_cache) if told.guarded else None
-    app = starlette_app(guard) if told.framework == "starlette" else fastapi_app(guard)
+    make = starlette_app if told.framework == "starlette" else fastapi_app
+    app = make(guard, "decorator")
     config = uvicorn.Config(app, http=told.http, loop=told.loop, access_log=False, log_level="warning")
     # Not by way of uvicorn's own fd=, which takes it for a Unix socket, nor with a socket that does not know its
     # protocol: without TCP_NODELAY every answer waits 40 ms for an ACK, and all servers are equally fast.

@@ -17,8 +17,9 @@ end
 function done(summary, latency)
   local errors = summary.errors
   io.write(string.format(
-    "RESULT %f %f %f %d\n",
+    "RESULT %f %d %f %f %d\n",
     summary.requests / summary.duration * 1e6,
+    summary.requests,
     latency:percentile(50) / 1e3,
     latency:percentile(99) / 1e3,
     errors.status + errors.connect + errors.read + errors.write + errors.timeout

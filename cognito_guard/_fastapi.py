@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from cognito_guard.errors import ConfigurationError
@@ -92,6 +92,13 @@ def flattened(routes: Sequence[BaseRoute]) -> Iterable[Any]:
         sys.modules.get("fastapi.routing"), "iter_route_contexts", None
     )
     return routes if contexts is None else contexts(routes)
+
+
+def plain_routes(scope: Scope) -> tuple[type, ...]:
+    """Return the classes of routes that take *scope* by no means if their `path_regex` does not match its path."""
+    # Within an included router, FastAPI's routes go by the path that they have there.
+    fastapi = None if "fastapi" in scope else sys.modules.get("fastapi.routing")
+    return (Route,) if fastapi is None else (Route, fastapi.APIRoute)
 
 
 def actual_route(route: Any) -> BaseRoute:

@@ -6,12 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from sys import modules
 from typing import Any, Final, NamedTuple
 
 from cognito_guard import _log
 from cognito_guard._flood import WINDOW, Flood, Kind
 from cognito_guard._principal import Principal
-from cognito_guard._telemetry import annotate
+from cognito_guard._telemetry import TRACING, annotate
 from cognito_guard.errors import RefusalError, SignatureError
 from cognito_guard.events import Event, KeysFailed, KeysFetched, Refused, Verified
 
@@ -65,7 +66,8 @@ class Reporter:
         """A token was accepted."""
         if self._flood.is_pending:
             self._flood.settle()
-        annotate("verified", principal.client_id)
+        if TRACING in modules:
+            annotate("verified", principal.client_id)
         if self._on_event is not None:
             self._emit(Verified(principal))
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
+
+TRACING: Final = "opentelemetry.trace"
+"""What has been imported in an app that is traced."""
 
 
 def annotate(outcome: str, client_id: str | None) -> None:
@@ -12,7 +16,7 @@ def annotate(outcome: str, client_id: str | None) -> None:
     Sets `cognito_guard.outcome`, which is `verified` or the `reason` of a refusal, and `cognito_guard.client_id` once
     the token is verified. Does nothing unless OpenTelemetry is loaded and the span recorded.
     """
-    trace = sys.modules.get("opentelemetry.trace")
+    trace = sys.modules.get(TRACING)
     if trace is not None and (span := trace.get_current_span()).is_recording():
         span.set_attribute("cognito_guard.outcome", outcome)
         if client_id is not None:

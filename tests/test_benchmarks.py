@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from benchmarks import importing, memory, requests, routing, verifying
-from benchmarks.__main__ import FIRST, LAST, show
+from benchmarks import importing, memory, requests, routing, strangers, threads, verifying
+from benchmarks.apps import PATH, Floor, starlette_app
+from benchmarks.asgi import request_case
 from benchmarks.chart import svg
+from benchmarks.pool import material
 from benchmarks.progress import Progress
-from benchmarks.report import markdown, origin, plain, summary
+from benchmarks.report import markdown, origin, plain
+from benchmarks.rounds import Case
 from benchmarks.row import QUICK, Effort, Row, Section
 
 pytestmark = pytest.mark.slow
@@ -24,7 +27,16 @@ TINY = replace(QUICK, rounds=1, tokens=300, starts=1, valid=20)
 
 
 @pytest.mark.parametrize(
-    "measure", [verifying.measure, requests.measure, routing.measure, importing.measure, memory.measure]
+    "measure",
+    [
+        verifying.measure,
+        threads.measure,
+        requests.measure,
+        routing.measure,
+        strangers.measure,
+        importing.measure,
+        memory.measure,
+    ],
 )
 def test_each_section_has_figures(
     measure: Callable[[Effort, Progress], Section], caplog: pytest.LogCaptureFixture
@@ -64,29 +76,26 @@ def test_the_chart_is_one_picture_of_what_was_measured() -> None:
     assert " ".join(texts[4:]) == origin()
 
 
-def test_a_page_shows_what_there_is_a_goal_for(tmp_path: Path) -> None:
+def test_the_results_begin_with_what_there_is_a_goal_for() -> None:
     rows = (
         Row(what="sold", value=9.0, ratio=1.2, baseline="bread", at_most=1.5),
         Row(what="kept", value=9.0, unit="kg", at_least=9.5),
         Row(what="no goal", value=1.0),
     )
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{FIRST}\nold figures\n{LAST}\nafter\n")
 
-    for _ in range(2):
-        show(page, summary([Section(name="tea", title="Tea", about="", rows=rows)]))
+    page = markdown([Section(name="tea", title="Tea", about="", rows=rows)], "python -m benchmarks")
 
-    assert page.read_text() == (
-        f"before\n{FIRST}\n| | measured | goal |\n| --- | ---: | ---: |\n| Tea: sold | 1.20 x bread | <= 1.5 |\n"
-        f"| Tea: kept | 9.00 kg | >= 9.5, missed |\n\n{origin()}.\n{LAST}\nafter\n"
-    )
+    assert (
+        "## Goals\n\n| | measured | goal |\n| --- | ---: | ---: |\n| Tea: sold | 1.20 x bread | <= 1.5 |\n"
+        "| Tea: kept | 9.00 kg | >= 9.5, missed |\n\n## Tea\n"
+    ) in page
+    assert origin() in page
 
 
-def test_a_page_without_a_place_for_figures_is_left_alone(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(f"{FIRST} only\n")
+def test_the_floor_serves_and_remembers() -> None:
+    token = material(1).tokens[0]
 
-    with pytest.raises(ValueError, match="no place"):
-        show(page, "figures")
+    async def serve_twice() -> Case:
+        return await request_case("floor", Floor(starlette_app()), PATH, [token, token], calls=2)
 
-    assert page.read_text() == f"{FIRST} only\n"
+    assert asyncio.run(serve_twice()).calls == 2

@@ -7,18 +7,17 @@ from typing import Any, Final
 
 from starlette.authentication import AuthCredentials, UnauthenticatedUser
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from cognito_guard._principal import Principal
 from cognito_guard._requests.bearer import authorization
-from cognito_guard._requests.expiry import until_expiry
 from cognito_guard._requests.internals import internals_of
 from cognito_guard._requests.scope import GuardedScope, behind
-from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, current_scope
+from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger
 from cognito_guard.errors import RefusalError
 
 _FIRST_REDIRECT: Final = 300
-"""From this status on an answer refuses: a redirect to a login page, or an error."""
+"""From this status on an answer says no: a redirect to a login page, or an error."""
 
 
 class Anonymous(UnauthenticatedUser):
@@ -26,30 +25,19 @@ class Anonymous(UnauthenticatedUser):
 
 
 class Credentials(AuthCredentials):
-    """What `request.auth` is: the scopes of *principal*, in a new list on each access."""
+    """What `request.auth` is: the *granted* scopes, in a new list on each access."""
 
-    def __init__(self, principal: Principal) -> None:
-        self._principal = principal
+    def __init__(self, granted: frozenset[str]) -> None:
+        self._granted = granted
 
     @property
     def scopes(self) -> list[str]:  # type: ignore[override]
         """The scopes."""
-        return list(self._principal.scopes)
+        return list(self._granted)
 
 
-_NO_CREDENTIALS: Final = AuthCredentials()
-
-
-async def hand_on(app: ASGIApp, state: RequestState, scope: Scope, receive: Receive, send: Send) -> None:
-    """
-    Serve a connection with *app*, in a scope that judges each choice of a route.
-
-    After a refusal, nothing that *app* sends is passed on, except the answer of its own handler for such errors.
-    """
-    guarded = _enter(scope, state)
-    outer_app = scope.get("app", app)
-    if state.principal is not None and scope["type"] == "websocket" and internals_of(state.guard).close_on_expiry:
-        receive, send = until_expiry(state.principal, internals_of(state.guard).verifier, receive, send)
+def gate(state: RequestState, guarded: Scope, send: Send) -> Send:
+    """Return the `send` that an app gets: once the request is refused nothing of the app's own gets out."""
 
     # A closure, not a method: the scope holds the state and servers hold scope and send together; a method would make a
     # reference cycle. A plain function, since a coroutine would cost each message a frame more.
@@ -67,23 +55,11 @@ async def hand_on(app: ASGIApp, state: RequestState, scope: Scope, receive: Rece
         state.started = True
         return send(message)
 
-    previous = current_scope.get()
-    current_scope.set(guarded)
-    try:
-        await app(guarded, receive, send_unless_refused)
-    except Exception as error:
-        await _answer(state, outer_app, guarded, receive, send)
-        if state.refusal is None or not _is_only(error, state.refusal):
-            raise
-    else:
-        await _answer(state, outer_app, guarded, receive, send)
-    finally:
-        # Not reset(), which raises where the server ends the request in another context.
-        current_scope.set(previous)
-        state.is_over = True
+    return send_unless_refused
 
 
-def _enter(scope: Scope, state: RequestState) -> GuardedScope:
+def enter(scope: Scope, state: RequestState) -> GuardedScope:
+    """Return the scope that an app gets for *scope*: with the caller, and judging each choice of a route."""
     before = scope.get(SCOPE_KEY)
     # Servers may ask one app after another with the same scope: what is over counts no more.
     states = (state,) if before is None else (*(each for each in before if _counts(each, scope)), state)
@@ -94,7 +70,7 @@ def _enter(scope: Scope, state: RequestState) -> GuardedScope:
         if user is None or isinstance(user, Principal | Anonymous):
             principal = state.principal
             scope["user"] = principal or Anonymous()
-            scope["auth"] = _NO_CREDENTIALS if principal is None else Credentials(principal)
+            scope["auth"] = Credentials(frozenset() if principal is None else principal.scopes)
     if "state" not in scope:
         # Shared with middleware outside, which reads request.state when the response passes.
         scope["state"] = {}
@@ -109,18 +85,21 @@ def _counts(state: RequestState, scope: Scope) -> bool:
     return not state.is_over and not left
 
 
-async def _answer(state: RequestState, app: object, scope: Scope, receive: Receive, send: Send) -> None:
+async def answer(state: RequestState, app: object, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request that was refused, unless *app*, or one inside it, has done so."""
     if state.refusal is not None and not state.is_answered:
         apps = (scope.get("app"), app)
         refusals = internals_of(state.guard).refusals
         await refusals.send(scope, receive, send, error=state.refusal, apps=apps, is_open=state.started)
 
 
-def _is_only(error: Exception, refusal: RefusalError) -> bool:
+def is_only(error: Exception, refusal: RefusalError | None) -> bool:
     """Return whether *error* says nothing but *refusal*."""
+    if refusal is None:
+        return False
     if isinstance(error, ExceptionGroup):
         return error.split(lambda each: each is refusal)[1] is None
-    # Starlette raises a RuntimeError from a refusal whose answer was not passed on here.
+    # Starlette raises a RuntimeError from a refusal whose answer was kept back here.
     return error is refusal or error.__cause__ is refusal
 
 

@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Host, Match, Mount, Router
 from starlette.types import Scope
 
-from cognito_guard._fastapi import actual_route, flattened, matches
+from cognito_guard._fastapi import actual_route, flattened, matches, plain_routes
 from cognito_guard._requests.installed import chain_of, installed_on, middleware_of
 from cognito_guard._requests.marks import endpoint_marks, marks_of
 from cognito_guard._requests.requirement import requirements_of
@@ -155,7 +155,10 @@ def _is_inside(base: object, app: object) -> bool:
 
 def _first_match(routes: Sequence[BaseRoute], scope: Scope) -> tuple[Any, Scope] | None:
     partial: tuple[Any, Scope] | None = None
-    for route in flattened(routes):
+    path, plain = route_path(scope), plain_routes(scope)
+    # Most routes are passed over by what they would ask first: a tenth of the time where there are many.
+    near = [route for route in routes if type(route) not in plain or route.path_regex.match(path)]  # type: ignore[attr-defined]
+    for route in flattened(near):
         match, child_scope = matches(route, scope)
         if match is Match.FULL:
             return route, child_scope

@@ -69,7 +69,7 @@ def marks_of(handler: object) -> Marks:
 def endpoint_marks(endpoint: Any, method: str) -> Marks:
     """Return the marks of an endpoint for a request with *method*: of an endpoint class, those of its methods too."""
     marks = marks_of(endpoint)
-    if not inspect.isclass(endpoint):
+    if not isinstance(endpoint, type):
         return marks
     names: tuple[str, ...] = ()
     if issubclass(endpoint, HTTPEndpoint):

@@ -13,12 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cognito_guard._principal import Principal
 from cognito_guard._requests.bearer import authorization, bearer_token, fault_of
-from cognito_guard._requests.exchange import hand_on
+from cognito_guard._requests.exchange import answer, enter, gate, is_only
+from cognito_guard._requests.expiry import until_expiry
 from cognito_guard._requests.internals import HasInternals, internals_of
 from cognito_guard._requests.lookup import Way, place_in, preflight_way, public_way, route_path, routes_of
 from cognito_guard._requests.marks import marks_of
 from cognito_guard._requests.scope import members_of
-from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, place_of
+from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, current_scope, place_of
 from cognito_guard.errors import ConfigurationError, KeysUnavailableError, RefusalError
 
 _log: Final = logging.getLogger("cognito_guard")
@@ -61,22 +62,44 @@ class CognitoGuardMiddleware:
         self._announce: Final = announce or partial(internals_of(guard).announce, self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
+        """
+        Serve one connection.
+
+        Once the request is refused nothing that the app sends gets out, save the answer of its own handler for such
+        errors.
+        """
         if self._check is not None:
             await self._run_check(self._check, scope, send)
-        if scope["type"] == "lifespan":
+        if scope["type"] not in {"http", "websocket"}:
             await self._lifespan(scope, receive, send)
-        elif scope["type"] not in {"http", "websocket"}:
-            raise ConfigurationError(f"connections of type {scope['type']!r} cannot be guarded")
+            return
+        principal = self._known(scope)
+        if principal is not None:
+            state = RequestState(self.guard, scope["headers"], principal)
+        elif (identified := await self._identify(scope, receive, send)) is not None:
+            state = identified
         else:
-            principal = self._known(scope)
-            state = (
-                await self._identify(scope, receive, send)
-                if principal is None
-                else RequestState(self.guard, scope["headers"], principal)
-            )
-            if state is not None:
-                await hand_on(self.app, state, scope, receive, send)
+            return
+        outer_app = scope.get("app", self.app)
+        if scope["type"] == "websocket" and state.principal is not None and internals_of(self.guard).close_on_expiry:
+            receive, send = until_expiry(state.principal, internals_of(self.guard).verifier, receive, send)
+        # From here on in this one coroutine: each more costs every request a frame.
+        guarded = enter(scope, state)
+        previous = current_scope.get()
+        current_scope.set(guarded)
+        try:
+            await self.app(guarded, receive, gate(state, guarded, send))
+        except Exception as error:
+            await answer(state, outer_app, guarded, receive, send)
+            if not is_only(error, state.refusal):
+                raise
+        else:
+            if state.refusal is not None:
+                await answer(state, outer_app, guarded, receive, send)
+        finally:
+            # Not reset(), which raises where the server ends the request in another context.
+            current_scope.set(previous)
+            state.is_over = True
 
     async def _identify(self, scope: Scope, receive: Receive, send: Send) -> RequestState | None:
         """Return the state of a request that may go on, or None if it was answered."""
@@ -163,6 +186,9 @@ class CognitoGuardMiddleware:
             self._announce()
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            raise ConfigurationError(f"connections of type {scope['type']!r} cannot be guarded")
+
         async def send_with_keys(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 try:

@@ -167,7 +167,7 @@ def admit(requirement: Requirement, scope: Scope) -> None:
     if (
         state is not None
         and state.principal is not None
-        and state.headers is scope["headers"]
+        and state.headers == scope["headers"]
         and not condition.needs_request
         and condition.is_met_by(state.principal, None)
     ):
@@ -278,7 +278,7 @@ def _admit_call(requirement: Requirement, handler: Any, args: tuple[Any, ...], k
 
 
 def _handed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scope | None:
-    for value in (*args[:2], *kwargs.values()):
+    for value in (*args[:2], *kwargs.values()) if kwargs else args[:2]:
         # Not isinstance(): a connection is an abstract Mapping too, which takes four times as long to ask.
         if HTTPConnection in type(value).__mro__ or isinstance(value, HTTPEndpoint | WebSocketEndpoint):
             scope: Scope = value.scope

@@ -36,7 +36,13 @@ class GuardedScope(dict[str, Any]):
         added = other if type(other) is dict and not more else dict(other, **more)
         dict.update(self, added)
         if "endpoint" in added:
-            self._show(added)
+            outer: Any = self
+            while isinstance(outer, GuardedScope):
+                outer = outer.outer
+                dict.update(outer, added)
+                # Starlette puts it here by itself, before the rest.
+                if "route" in self:
+                    dict.__setitem__(outer, "route", self["route"])
             _judge(self, added)
         elif not added and is_frontend(self):
             _judge(self, {"endpoint": None}, chosen_frontends(self))
@@ -44,15 +50,6 @@ class GuardedScope(dict[str, Any]):
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
         self.update(other)
         return self
-
-    def _show(self, added: Mapping[str, Any]) -> None:
-        outer = self.outer
-        dict.update(outer, added)
-        # Starlette puts it here by itself, before the rest.
-        if "route" in self:
-            dict.update(outer, route=self["route"])
-        if isinstance(outer, GuardedScope):
-            outer._show(added)  # noqa: SLF001 - of the same class
 
 
 def _sealed(self: SealedScope, *_: Any, **__: Any) -> NoReturn:
@@ -83,12 +80,11 @@ class SealedScope(GuardedScope):
 
 def behind(scope: Scope, states: tuple[RequestState, ...]) -> GuardedScope:
     """Return the scope of a request with *states*: sealed, while one of them is a stranger's who has not arrived."""
+    kind = GuardedScope
     for state in states:
         if state.stranger is not None and not state.stranger.arrived:
-            sealed = SealedScope(members_of(scope))
-            sealed.outer = scope
-            return sealed
-    guarded = GuardedScope(members_of(scope))
+            kind = SealedScope
+    guarded = kind(members_of(scope))
     guarded.outer = scope
     return guarded
 

@@ -107,11 +107,18 @@ def states_of(scope: Scope) -> tuple[RequestState, ...]:
 
 def latest_state(scope: Scope, guard: HasInternals) -> RequestState | None:
     """Return the state of the innermost pass through *guard* that *scope* is in, or None."""
-    for state in reversed(scope.get(SCOPE_KEY, ())):
-        if state.guard is guard:
-            found: RequestState = state
-            return found
-    return None
+    states: tuple[RequestState, ...] = scope.get(SCOPE_KEY, ())
+    # Nearly always there is one pass.
+    if states and states[-1].guard is guard:
+        return states[-1]
+    return next((state for state in reversed(states) if state.guard is guard), None)
+
+
+def has_credentials_of(state: RequestState, scope: Scope) -> bool:
+    """Return whether *scope* has the Authorization headers that *state* was judged by."""
+    headers = scope["headers"]
+    # Equal as a rule, and of the same tuples, which is seen at once: Starlette's `request.headers` puts a copy there.
+    return headers == state.headers or authorization(headers) == authorization(state.headers)
 
 
 def state_of(scope: Scope, guard: HasInternals) -> RequestState:
@@ -133,8 +140,7 @@ def state_of(scope: Scope, guard: HasInternals) -> RequestState:
             else ": call guard.install(app), or wrap the app in CognitoGuardMiddleware(app, guard=guard)",
         )
         raise NotInstalledError
-    headers = scope["headers"]
-    if headers is not state.headers and authorization(headers) != authorization(state.headers):
+    if not has_credentials_of(state, scope):
         _log.error(
             "a request was made of another one, with an Authorization header of its own that no guard has seen; "
             "send it through the app with its middleware"

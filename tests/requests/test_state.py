@@ -69,3 +69,24 @@ async def test_state_that_is_set_on_the_way_reaches_the_handler(guard: CognitoGu
     app.add_middleware(Tracing)
 
     assert (await call(app, "GET", "/", may_read)).text == "5app"
+
+
+@pytest.mark.parametrize("framework", [Starlette, FastAPI])
+async def test_what_one_caller_leaves_at_request_auth_reaches_no_other(
+    guard: CognitoGuard, call: Call, may_read: str, framework: Any
+) -> None:
+    async def leave(request: Request) -> Response:
+        request.auth.scopes.append("orders/order.write")
+        with pytest.raises(AttributeError, match=r"request\.state"):
+            request.auth.note = "left"
+        return JSONResponse(request.auth.scopes)
+
+    routes = [Route("/leave", guard.require(READ)(leave)), Route("/public", guard.public(leave))]
+    app = framework(routes=routes)
+    guard.install(app)
+
+    callers = [await call(app, "GET", "/leave", may_read) for _ in range(2)]
+    strangers = [await call(app, "GET", "/public") for _ in range(2)]
+
+    assert [answer.json() for answer in callers] == [[READ], [READ]]
+    assert [answer.json() for answer in strangers] == [[], []]
