@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from benchmarks.pool import local_pool
 
-LAG: Final = 0.5
+LAG: Final = 0.1
 """Longest time from what happens to the keys to its line in the account, in seconds, on a busy machine."""
 
 
@@ -23,7 +23,7 @@ class Attempt(NamedTuple):
 
     Attributes:
         at: When the guard had told of it. What it changed took effect before, by `LAG` at most.
-        next_at: From when on the next one may start, if as many keys are held as then.
+        next_at: From when on the next one may start; if it failed while keys were held, as soon as they run out.
         gone_at: When its keys run out if no others come; 0 if it failed.
         kids: The keys it brought; none if it failed.
         error: Why it failed, or "".

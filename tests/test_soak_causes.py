@@ -76,8 +76,8 @@ def test_the_cooldown_of_keys_that_have_gone_is_no_cause_of_503(began: float, fo
 @pytest.mark.parametrize(
     ("began", "ended", "found"),
     [
-        pytest.param(99.3, 99.49, None, id="before-any-keys"),
-        pytest.param(99.3, 99.5, OLDER, id="the-account-lags"),
+        pytest.param(99.3, 99.99 - LAG, None, id="before-any-keys"),
+        pytest.param(99.3, 100.0 - LAG, OLDER, id="the-account-lags"),
         pytest.param(104.99, 105.1, OLDER, id="in-the-cooldown"),
         pytest.param(105.0, 105.1, None, id="an-attempt-may-start"),
         pytest.param(110.0, 110.5, FAILED, id="waits-for-an-attempt-that-fails"),
