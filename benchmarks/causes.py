@@ -10,25 +10,37 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from benchmarks.pool import local_pool
-from cognito_guard import KeyPolicy
 
-POLICY: Final = KeyPolicy(max_age=15.0, stale_for=45.0, cooldown=5.0, timeout=1.0)
-"""Shorter than the default, so that ten minutes see everything."""
-
-SLACK: Final = 0.5
-"""Seconds by which the clocks of caller, API and key server may be apart, each on a busy machine."""
+LAG: Final = 0.1
+"""Longest time from what happens to the keys to its line in the account, in seconds, on a busy machine."""
 
 
 class Attempt(NamedTuple):
-    """How one attempt to fetch keys ended, by the guard's own account: with keys, or with an error."""
+    """
+    How one attempt to fetch keys ended, by the guard's own account.
+
+    All processes of a machine share the monotonic clock, so its times compare with the caller's.
+
+    Attributes:
+        at: When the guard had told of it. What it changed took effect before, by `LAG` at most.
+        next_at: From when on the next one may start; if it failed while keys were held, as soon as they run out.
+        gone_at: When its keys run out if no others come; 0 if it failed.
+        kids: The keys it brought; none if it failed.
+        error: Why it failed, or "".
+        usable: Whether keys were held when it had ended.
+
+    """
 
     at: float
+    next_at: float
+    gone_at: float
     kids: list[str]
     error: str
+    usable: bool
 
 
 class Refusal(NamedTuple):
-    """A good token was refused."""
+    """A good token was refused, at some moment between `began` and `ended`."""
 
     phase: str
     kid: str
@@ -63,18 +75,44 @@ class KeyServer:
 
 
 def cause(refusal: Refusal, account: list[Attempt]) -> str | None:
-    """Return why a good token was refused, or None."""
-    before = [attempt for attempt in account if attempt.at <= refusal.ended + SLACK]
-    fetched = [attempt for attempt in before if attempt.kids]
-    held = bool(fetched) and refusal.ended - fetched[-1].at < POLICY.stale_for + SLACK
-    # Without SLACK: a guard that has told of its keys must use them.
-    known = any(refusal.kid in attempt.kids for attempt in fetched[-1:] if attempt.at < refusal.began)
-    if not before or known:
-        return None
-    last = before[-1]
+    """Return why a good token was refused, or None if the policy of the keys gives no reason."""
     if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        return f"no keys held: {last.error.partition(': ')[2]}" if not held and last.error else None
-    # The cooldown began with the attempt, at the latest when it ended.
-    if refusal.status != HTTPStatus.UNAUTHORIZED or refusal.began - last.at >= POLICY.cooldown + SLACK:
+        return _without_keys(refusal, account)
+    if refusal.status == HTTPStatus.UNAUTHORIZED:
+        return _with_unknown_key(refusal, account)
+    return None
+
+
+def _without_keys(refusal: Refusal, account: list[Attempt]) -> str | None:
+    held_until = refusal.began
+    for attempt in account:
+        if attempt.at <= held_until < attempt.gone_at:
+            held_until = attempt.gone_at
+    if held_until > refusal.ended:
         return None
-    return f"unknown key, in the cooldown after an attempt that {'failed' if last.error else 'brought older keys'}"
+    # A cooldown ends with the keys. It refuses only who found it while they were held.
+    ran_out = held_until > refusal.began
+    failures = [attempt for attempt in _in_the_way(refusal, account) if attempt.error]
+    for failure in reversed(failures):
+        if ran_out or not failure.usable:
+            return f"no keys held: {failure.error.partition(': ')[2]}"
+    return None
+
+
+def _with_unknown_key(refusal: Refusal, account: list[Attempt]) -> str | None:
+    fetched = [attempt for attempt in account if attempt.kids]
+    held = any(each.at - LAG <= refusal.ended and refusal.began < each.gone_at + LAG for each in fetched)
+    # Without LAG: a guard that has told of its keys must use them.
+    told = [each for each in fetched if each.at < refusal.began]
+    if not held or (told and refusal.kid in told[-1].kids):
+        return None
+    for attempt in reversed(_in_the_way(refusal, account)):
+        if refusal.kid not in attempt.kids:
+            how = "failed" if attempt.error else "brought older keys"
+            return f"unknown key, in the cooldown after an attempt that {how}"
+    return None
+
+
+def _in_the_way(refusal: Refusal, account: list[Attempt]) -> list[Attempt]:
+    """Return the attempts whose end, or the wait that it began, falls in the time of the request."""
+    return [each for each in account if each.at - LAG <= refusal.ended and refusal.began < each.next_at]

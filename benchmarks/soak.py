@@ -29,13 +29,24 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from benchmarks.causes import POLICY, Attempt, KeyServer, Refusal, cause
+from benchmarks.causes import Attempt, KeyServer, Refusal, cause
 from benchmarks.environment import ROOT
 from benchmarks.pool import local_pool, mint
 from cognito_guard.local import PoolKeys
 
+LENGTH: Final = 600.0
+"""Seconds that a whole run takes. In a shorter one all times below shrink alike, so that it sees as much."""
+
 ROTATION: Final = 20.0
 """Seconds between rotations; the keys before the last ones are withdrawn."""
+
+MAX_AGE: Final = 15.0
+STALE_FOR: Final = 45.0
+COOLDOWN: Final = 5.0
+"""The guard's policy, in seconds: shorter than the default, so that each outage lasts until the keys have run out."""
+
+TIMEOUT: Final = 1.0
+"""Longest time of an attempt to fetch keys, in seconds, however short the run."""
 
 PHASES: Final = (
     # name, share of the time, the key server's answer, whether strangers call
@@ -52,10 +63,11 @@ PHASES: Final = (
 class Soak:
     """The callers, and what became of their calls."""
 
-    def __init__(self, url: str, server: KeyServer, keys: Iterator[PoolKeys]) -> None:
+    def __init__(self, url: str, server: KeyServer, keys: Iterator[PoolKeys], seconds: float) -> None:
         self._url: Final = url
         self._server: Final = server
         self._keys: Final = keys
+        self._seconds: Final = seconds
         self._http: Final = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
         self._numbers: Final = count()
         self.phase = ""
@@ -121,8 +133,8 @@ class Soak:
                 self.results[self.phase, f"junk {int(status)}"] += 1
             await asyncio.sleep(0.02)
 
-    async def run(self, seconds: float) -> None:
-        """Call for so many *seconds*."""
+    async def run(self) -> None:
+        """Call until the time is over."""
         seen = cycle(range(20))
         async with asyncio.TaskGroup() as group:
             for _ in range(2):
@@ -133,28 +145,25 @@ class Soak:
             rotating = group.create_task(self._rotate())
             for name, share, mode, junk in PHASES:
                 self.phase, self._server.mode, self.junk = name, mode, junk
-                await asyncio.sleep(seconds * share)
+                await asyncio.sleep(self._seconds * share)
             self.over = True
             rotating.cancel()
         await self._http.aclose()
 
     async def _rotate(self) -> None:
         while True:
-            await asyncio.sleep(ROTATION)
+            await asyncio.sleep(ROTATION * self._seconds / LENGTH)
             self.rotate()
 
 
 @contextmanager
-def api(jwks_url: str, account: Path) -> Iterator[str]:
-    """Run the API in a process of its own, and yield its URL."""
+def api(jwks_url: str, account: Path, shrunk: float) -> Iterator[str]:
+    """Run the API in a process of its own, with a policy *shrunk* by that factor, and yield its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = [sys.executable, "-m", "benchmarks.soaked", f"--fd={listener.fileno()}", f"--jwks-url={jwks_url}"]
-        command.append(f"--account={account}")
-        options = [
-            f"--{name.replace('_', '-')}={getattr(POLICY, name)}"
-            for name in ("max_age", "stale_for", "cooldown", "timeout")
-        ]
-        process = subprocess.Popen([*command, *options], cwd=ROOT, pass_fds=[listener.fileno()])
+        command += [f"--account={account}", f"--timeout={TIMEOUT}", f"--max-age={MAX_AGE * shrunk}"]
+        command += [f"--stale-for={STALE_FOR * shrunk}", f"--cooldown={COOLDOWN * shrunk}"]
+        process = subprocess.Popen(command, cwd=ROOT, pass_fds=[listener.fileno()])
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
@@ -164,7 +173,7 @@ def api(jwks_url: str, account: Path) -> Iterator[str]:
 
 def soak(seconds: float) -> bool:
     """Run it, print what came of it, and return whether every refusal of a good token has a cause."""
-    keys = [PoolKeys() for _ in range(int(seconds / ROTATION) + 2)]
+    keys = [PoolKeys() for _ in range(int(LENGTH / ROTATION) + 2)]
     for pair in keys:
         # Here, since it would hold up everything else.
         pair.access.prepare()
@@ -172,10 +181,10 @@ def soak(seconds: float) -> bool:
     server = KeyServer()
     with TemporaryDirectory() as folder:
         path = Path(folder) / "account"
-        with api(server.url, path) as url:
-            calls = Soak(url, server, iter(keys))
+        with api(server.url, path, seconds / LENGTH) as url:
+            calls = Soak(url, server, iter(keys), seconds)
             calls.rotate()
-            asyncio.run(calls.run(seconds))
+            asyncio.run(calls.run())
         account = [Attempt(*json.loads(line)) for line in path.read_text().splitlines()]
     unexplained = []
     for refusal in calls.refusals:
@@ -190,8 +199,10 @@ def soak(seconds: float) -> bool:
                 print(f"  {number:7} {outcome}")
     print(f"{len(account)} attempts to fetch keys, {len(unexplained)} refusals of good tokens without a cause")
     for refusal in unexplained[:20]:
-        recent = [(round(refusal.began - at, 2), refusal.kid in kids, error) for at, kids, error in account]
-        print(refusal, [attempt for attempt in recent if abs(attempt[0]) < POLICY.stale_for][-4:])
+        print(refusal)
+        later = sum(attempt.at < refusal.ended for attempt in account)
+        for attempt in account[max(0, later - 4) : later + 2]:
+            print(f"  {attempt.at - refusal.began:+.3f} s {attempt}")
     accepted_junk = any(outcome == "junk 200" for _, outcome in calls.results)
     return not unexplained and not accepted_junk
 
@@ -199,7 +210,7 @@ def soak(seconds: float) -> bool:
 def main(arguments: list[str]) -> int:
     """Return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=(__doc__ or "").strip())
-    parser.add_argument("--seconds", type=float, default=600.0, help="how long to call (default 600)")
+    parser.add_argument("--seconds", type=float, default=LENGTH, help="how long to call (default 600)")
     return 0 if soak(parser.parse_args(arguments).seconds) else 1
 
 

@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from benchmarks.causes import Attempt
 from benchmarks.pool import CLIENT_ID, POOL_ID, SCOPE
 from cognito_guard import CognitoGuard, KeyPolicy, UserPool
 from cognito_guard.events import Event, KeysFailed, KeysFetched
@@ -34,9 +35,17 @@ def main() -> None:
     account = told.account.open("a", buffering=1)
 
     def note(event: Event) -> None:
-        if isinstance(event, KeysFetched | KeysFailed):
-            kids, error = (sorted(event.kids), "") if isinstance(event, KeysFetched) else ([], event.error)
-            account.write(json.dumps([time.monotonic(), kids, error]) + "\n")
+        if isinstance(event, KeysFetched):
+            # Between two looks at the clock: the keys are as old as the attempt.
+            earliest, age, now = time.monotonic(), guard.status()[event.pool_id]["age"] or 0.0, time.monotonic()
+            gone_at, next_at = earliest - age + policy.stale_for, now - age + policy.cooldown
+            attempt = Attempt(now, next_at, gone_at, sorted(event.kids), "", usable=True)
+        elif isinstance(event, KeysFailed):
+            now = time.monotonic()
+            attempt = Attempt(now, now + event.next_attempt, 0.0, [], event.error, usable=event.usable)
+        else:
+            return
+        account.write(json.dumps(attempt) + "\n")
 
     pool = UserPool(POOL_ID, client_ids={CLIENT_ID}, jwks_url=told.jwks_url)
     guard = CognitoGuard(pool, key_policy=policy, on_event=note)
@@ -56,8 +65,8 @@ def main() -> None:
         ]
     )
     guard.install(app)
-    # Thousands of refusals are what this is about.
-    logging.getLogger("cognito_guard").setLevel(logging.ERROR)
+    # Thousands of refusals are what this is about; the account has the failures of the key server.
+    logging.getLogger("cognito_guard").setLevel(logging.CRITICAL)
     config = uvicorn.Config(app, access_log=False, log_level="critical")
     uvicorn.Server(config).run([socket.socket(fileno=told.fd)])
 
