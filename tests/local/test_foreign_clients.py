@@ -285,8 +285,8 @@ for (const [name, token] of Object.entries(input.tokens)) {
 console.log(JSON.stringify(verdicts));
 """
 
-# It has no limit of length, ignores `crit`, and takes a token without `exp` for one that never expires.
-LET_IN_BY_AWS = {"oversized", "crit", "no_expiry"}
+# It has no limit of length, ignores `crit`, `b64` and `typ`, and lets a token without `exp` never expire.
+LET_IN_BY_AWS = {"oversized", "crit", "b64", "typ", "no_expiry"}
 
 
 def test_aws_jwt_verify_accepts_what_is_good_and_refuses_what_is_hostile(  # pragma: no cover - as above
