@@ -84,6 +84,7 @@ async def test_shutdown_lets_a_fetch_end_that_is_about_to(
     async with anyio.create_task_group() as group:
         group.start_soon(lifespan.run)
         await lifespan.started.wait()
+        await internals_of(guard).verifier.settle()
         timer.advance(100)
         await guard.prefetch()
         assert len(fetching()) == 1
@@ -101,6 +102,7 @@ async def test_neither_start_up_nor_shutdown_waits_for_a_refresh_that_hangs(
     gate.open.set()
     guard = make_guard(fetch=gate, key_policy=POLICY)
     await guard.prefetch()
+    await internals_of(guard).verifier.settle()
     gate.open.clear()
     timer.advance(100)
     lifespan = Lifespan(guarded(guard))
