@@ -9,6 +9,7 @@ from typing import Final, Literal, NamedTuple, TypedDict, Unpack
 
 from starlette.types import ASGIApp
 
+from cognito_guard._requests.installed import installed_on
 from cognito_guard.audit import RouteEntry, routes
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.testing._asgi_call import call
@@ -126,7 +127,7 @@ async def deny_matrix(app: ASGIApp, mint: Mint, **options: Unpack[MatrixOptions]
     reach = options.get("reach", True)
     progress = options.get("progress")
     entries = routes(app)
-    tokens = Tokens(mint, entries)
+    tokens = Tokens(mint, entries, [installed.guard for installed in installed_on(app)])
     calls: list[DenyCall] = []
     for number, route in enumerate(entries, 1):
         if progress is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import product
 from typing import Final, NamedTuple, Protocol
 
 from cognito_guard._requests.conditions import CallerIs, Condition, Granted, InGroup, That
+from cognito_guard._requests.internals import HasInternals, internals_of
 from cognito_guard.audit import RouteEntry
 
 _NO_SCOPE: Final = "no.such.scope"
@@ -44,15 +45,20 @@ class Tokens:
     Args:
         mint: Signs them.
         entries: All routes that are called.
+        guards: The guards that are installed on the app.
 
     """
 
-    def __init__(self, mint: Mint, entries: Sequence[RouteEntry]) -> None:
+    def __init__(self, mint: Mint, entries: Sequence[RouteEntry], guards: Iterable[HasInternals] = ()) -> None:
         self._mint: Final = mint
         self._made: Final[dict[tuple[tuple[str, ...], tuple[str, ...]], str]] = {}
         # In every token: guards may ask for a scope of their resource server, whichever it is. Without any scope it
         # would also be a token of a sign-in by API, which has one.
         servers = {"none", *(scope.rpartition("/")[0] for entry in entries for scope in entry.scopes)}
+        asking = [*guards, *(each.guard for entry in entries for each in entry.requirements)]
+        servers |= {
+            name for each in asking for pool in internals_of(each).verifier.pools for name in pool.resource_servers
+        }
         self._always: Final = {f"{server}/{_NO_SCOPE}" for server in servers}
 
     def attempts(self, route: RouteEntry) -> Iterator[Attempt]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from cognito_guard import CognitoGuard
+from cognito_guard._requests.internals import internals_of
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.local import LocalCognito, PoolKeys
 from cognito_guard.testing._caller import Caller
@@ -50,7 +51,9 @@ class StandIn:
         self.keys: Final = keys
         self.cognito: Final = LocalCognito(*(double.local for double in self._doubles), sleep=sleep)
         self.clock: Final = clock
-        self.hostile: Final = HostileTokens(self._doubles[0], keys["foreign"])
+        self.hostile: Final = HostileTokens(
+            self._doubles[0], keys["foreign"], longest=internals_of(guard).verifier.max_token_length
+        )
         self.drills: Final = KeyDrills(guard, self.cognito, clock, keys)
         self.tokens_made: int = 0
         self.times_judged: int = 0

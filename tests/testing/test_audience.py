@@ -14,7 +14,15 @@ from starlette.testclient import TestClient
 
 from cognito_guard import CognitoGuard, UserPool
 from cognito_guard.local import PoolKeys
-from cognito_guard.testing import HOSTILE_TOKENS, TOKENS_FOR_ANOTHER_API, HostileTokens, KeyRing, StandIn, stand_in
+from cognito_guard.testing import (
+    HOSTILE_TOKENS,
+    TOKENS_FOR_ANOTHER_API,
+    HostileTokens,
+    KeyRing,
+    StandIn,
+    assert_no_holes,
+    stand_in,
+)
 from cognito_guard.testing._double import Double
 
 CLIENT = "7lhlkkfbfb4q5kpp90urffao"
@@ -143,3 +151,20 @@ def test_an_oversized_token_is_longer_than_the_guard_at_hand_takes() -> None:
 
     assert len(HostileTokens(double, PoolKeys(), longest=20_000)["oversized"].token) > 20_000
     assert 8192 < len(HostileTokens(double, PoolKeys())["oversized"].token) < 20_000
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("requirement", ["groups", "authenticated", "nothing"])
+async def test_the_matrix_knows_which_api_a_token_must_be_for(keys: KeyRing, requirement: str) -> None:
+    """Routes that name no scope say nothing of the resource server; the guard does."""
+    guard = CognitoGuard(UserPool("eu-west-1_AbCdEf123", client_ids={CLIENT}, resource_servers={"orders"}))
+    asked = {"groups": guard.require_groups("admins"), "authenticated": guard.authenticated}.get(requirement)
+
+    async def handler(_request: Request) -> JSONResponse:
+        return JSONResponse([])
+
+    app = Starlette(routes=[Route("/", handler if asked is None else asked(handler))])
+    guard.install(app)
+
+    with stand_in(guard, keys=keys) as standing_in:
+        await assert_no_holes(app, standing_in.mint_user)
