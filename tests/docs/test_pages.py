@@ -98,6 +98,7 @@ def test_the_trigger_refuses_who_does_not_act_for_the_tenant(metadata: dict[str,
         trigger(metadata, client_id)
 
 
+@pytest.mark.slow
 def test_the_client_asks_for_a_tenant(pool: LocalPool) -> None:
     client = pool.add_client(scopes=["orders/order.read"])
     local, sent = LocalCognito(pool), bytearray()
