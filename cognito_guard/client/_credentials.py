@@ -1,4 +1,4 @@
-"""The client-credentials grant for whoever calls an API (RFC 6749 section 4.4)."""
+"""The client-credentials grant for callers of an API (RFC 6749 section 4.4)."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ async def wait(key: str) -> None:
         await gate(key).wait()
 
 
-# Its keys can not be had.
+# Its keys cannot be fetched.
 
 
 def fail(url: str, timeout: float) -> bytes:
