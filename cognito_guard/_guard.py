@@ -17,7 +17,7 @@ from cognito_guard._keys.policy import KeyPolicy, KeyStatus
 from cognito_guard._keywords import new_of
 from cognito_guard._pool import UserPool, common_resource_server
 from cognito_guard._principal import Principal
-from cognito_guard._report import OnEvent, Reporter
+from cognito_guard._report.reporter import OnEvent, Reporter
 from cognito_guard._requests.conditions import CallerIs, Granted, InGroup, Predicate, That
 from cognito_guard._requests.internals import HasInternals, Internals
 from cognito_guard._requests.marks import mark_public

@@ -10,15 +10,15 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from cognito_guard import _log
 from cognito_guard._fastapi import check_version, documentation_paths
 from cognito_guard._pool import ANY_CLIENT, UserPool
+from cognito_guard._reasons.evidence import keys_of
+from cognito_guard._report import log
 from cognito_guard._requests.installed import installed_on, is_guard_middleware
 from cognito_guard._requests.internals import HasInternals, Internals
 from cognito_guard._requests.marks import marks_of
 from cognito_guard._requests.middleware import CognitoGuardMiddleware, check_public_paths
 from cognito_guard._routes.openapi import describe
-from cognito_guard._tokens.evidence import keys_of
 from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.audit import findings, routes
 from cognito_guard.errors import ConfigurationError
@@ -90,7 +90,7 @@ def check_app(app: object, *, strict: bool = False, opaque: Collection[str] = ()
         raise ConfigurationError("\n".join([f"refusing to start: {count} not guarded as written", *map(str, stopping)]))
     if found:
         shown = [*map(str, found[:_SHOWN]), *(["..."] if len(found) > _SHOWN else [])]
-        _log.logger.warning(
+        log.logger.warning(
             "found in the routes: %d; `cognito-guard routes --strict` lists all, install(strict=True) refuses them: %s",
             len(found),
             "; ".join(shown),
@@ -103,9 +103,9 @@ def announce(internals: Internals, app: object, *, opaque: Collection[str] = ())
     public = sum(route.public for route in listed)
     default = [route for route in listed if not route.public and not route.requirements]
     asking = len(listed) - public - len(default)
-    if _log.shows(logging.INFO):
+    if log.shows(logging.INFO):
         found = len(findings(app, opaque=opaque))
-        _log.write(
+        log.write(
             logging.INFO,
             "guarding with %s; routes: %d with a requirement, %d public, %d by default for any valid token; found: %s",
             summary(internals.verifier),
@@ -117,7 +117,7 @@ def announce(internals: Internals, app: object, *, opaque: Collection[str] = ())
     undirected = [pool.pool_id for pool in internals.verifier.pools if not (pool.resource_servers or pool.audience)]
     for_anyone = [route for route in listed if not route.public and not route.scopes]
     if undirected and for_anyone:
-        _log.logger.warning(
+        log.logger.warning(
             "any valid token will do for %s, also one that was issued for another API of %s: name this API in "
             "UserPool(..., resource_servers={'orders'})",
             _several([f"{route.method} {route.path}" for route in for_anyone]),

@@ -40,7 +40,7 @@ from cognito_guard._keys.pace import Pace
 from cognito_guard._keys.policy import FIRST_BACKOFF, GRACE, MOST_WAITING_COLD, MOST_WAITING_WARM, KeyPolicy, KeyStatus
 from cognito_guard._keys.source import NO_THREAD, OUTLIVED, KeySource
 from cognito_guard._pool import UserPool
-from cognito_guard._report import Reporter
+from cognito_guard._report.reporter import Reporter
 from cognito_guard.errors import KeysUnavailableError, SignatureError
 from cognito_guard.events import KeysFailed, KeysFetched
 

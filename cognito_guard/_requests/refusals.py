@@ -16,9 +16,9 @@ from starlette.websockets import WebSocket
 
 from cognito_guard._fastapi import http_exception, is_default_handler
 from cognito_guard._principal import Principal
-from cognito_guard._report import Reporter
-from cognito_guard._requests.account import account_of
-from cognito_guard._requests.bearer import challenge, check_realm
+from cognito_guard._reasons.account import account_of
+from cognito_guard._report.reporter import Reporter
+from cognito_guard._requests.bearer import authorization, challenge, check_realm
 from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.errors import KeysUnavailableError, RefusalError
 
@@ -53,7 +53,9 @@ class Refusals:
         self, error: RefusalError, principal: Principal | None, scope: Scope, verifier: Verifier
     ) -> RefusalError:
         """Report *error*, and return a copy of it that has the headers of its answer."""
-        self._reporter.refused(error, principal, lambda: account_of(error, principal, scope, verifier))
+        self._reporter.refused(
+            error, principal, lambda: account_of(error, principal, scope, authorization(scope["headers"]), verifier)
+        )
         return error.with_headers(self._headers(error))
 
     def settle(self) -> None:

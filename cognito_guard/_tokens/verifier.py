@@ -13,12 +13,10 @@ from cognito_guard._keys.key_set import KeySet
 from cognito_guard._keys.policy import KeyPolicy, KeyStatus
 from cognito_guard._pool import UserPool
 from cognito_guard._principal import Principal
-from cognito_guard._report import Reporter
+from cognito_guard._report.reporter import Reporter
 from cognito_guard._tokens.cache import TokenCache
 from cognito_guard._tokens.claims import check_claims, principal_of
-from cognito_guard._tokens.evidence import Evidence, Judge, evidence_of
 from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH, KnownHeaders, check_max_token_length, parse
-from cognito_guard._tokens.shown import Shown
 from cognito_guard.errors import (
     ClaimError,
     ConfigurationError,
@@ -185,10 +183,9 @@ class Verifier:
             return None
         return principal
 
-    def evidence(self, reason: str, token: str, shown: Shown) -> Evidence:
-        """Return why *token* was refused with *reason*, for a log."""
-        judge = Judge(self.pools, self.known_headers, self._clock(), self._leeway, self.status(), self.max_token_length)
-        return evidence_of(reason, token, judge, shown)
+    def now(self) -> float:
+        """Return the seconds since the epoch that times in tokens are compared with."""
+        return self._clock()
 
     def seconds_left(self, principal: Principal) -> float:
         """Return for how many seconds the token of *principal* is still accepted, by the clock; 0 or less: no more."""

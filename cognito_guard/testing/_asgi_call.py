@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 from starlette.types import ASGIApp, Message
 
-from cognito_guard._report import refusals_seen
+from cognito_guard._report.reporter import refusals_seen
 from cognito_guard.events import Refused
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cognito_guard import ANY_CLIENT, CognitoGuard, KeyPolicy, UserPool
 from cognito_guard._keys.key_set import KeySet
-from cognito_guard._report import Reporter
+from cognito_guard._report.reporter import Reporter
 from cognito_guard._requests.internals import internals_of
 from cognito_guard.events import Event
 from cognito_guard.local import LocalPool

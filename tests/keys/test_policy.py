@@ -13,7 +13,7 @@ import pytest
 
 from cognito_guard import KeyPolicy, UserPool
 from cognito_guard._keys.key_set import KeySet
-from cognito_guard._report import Reporter
+from cognito_guard._report.reporter import Reporter
 from cognito_guard.errors import (
     ConfigurationError,
     SignatureError,

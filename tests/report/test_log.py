@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from cognito_guard import _log
+from cognito_guard._report import log
 
 ROOT, OURS = logging.getLogger(), logging.getLogger("cognito_guard")
 
@@ -19,7 +19,7 @@ ROOT, OURS = logging.getLogger(), logging.getLogger("cognito_guard")
 def unconfigured() -> Iterator[None]:
     """As in a process that has configured no logging: pytest's own handlers, which it adds last, are set aside."""
     before = ROOT.handlers, ROOT.level, OURS.handlers, OURS.level, OURS.propagate, OURS.disabled
-    ROOT.handlers, OURS.handlers = [], [_log.fallback]
+    ROOT.handlers, OURS.handlers = [], [log.fallback]
     OURS.setLevel(logging.NOTSET)
     try:
         yield
@@ -31,8 +31,8 @@ def unconfigured() -> Iterator[None]:
 
 
 def say(level: int = logging.INFO) -> None:
-    if _log.shows(level):
-        _log.write(level, "refused %d", 401, extra={"reason": "expired"})
+    if log.shows(level):
+        log.write(level, "refused %d", 401, extra={"reason": "expired"})
 
 
 def listening(to: logging.Logger, level: int) -> io.StringIO:

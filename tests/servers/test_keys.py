@@ -25,7 +25,7 @@ import pytest
 from cognito_guard import ANY_CLIENT, KeyPolicy, UserPool
 from cognito_guard._keys.get import get
 from cognito_guard._keys.key_set import KeySet
-from cognito_guard._report import Reporter
+from cognito_guard._report.reporter import Reporter
 from cognito_guard.local import LocalPool, PoolKeys
 
 pytestmark = pytest.mark.slow

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket as StarletteWebSocket
 
 from cognito_guard import CognitoGuard, Principal, UserPool
-from cognito_guard._report import refusals_seen
+from cognito_guard._report.reporter import refusals_seen
 from cognito_guard._requests.conditions import Granted
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.local import LocalClient, LocalPool

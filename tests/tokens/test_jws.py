@@ -12,7 +12,7 @@ import pytest
 
 from cognito_guard import CognitoGuard, UserPool
 from cognito_guard._keys.policy import KeyPolicy
-from cognito_guard._report import Reporter
+from cognito_guard._report.reporter import Reporter
 from cognito_guard._tokens.jws import KnownHeaders, parse
 from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.errors import ConfigurationError, InvalidTokenError, MalformedTokenError

@@ -72,7 +72,7 @@ async def test_a_recorded_span_tells_who_called_and_how_it_went(
 
 def test_opentelemetry_is_not_loaded_for_it() -> None:
     script = (
-        "import sys; from cognito_guard._telemetry import annotate; annotate('verified', None); "
+        "import sys; from cognito_guard._report.telemetry import annotate; annotate('verified', None); "
         "assert 'opentelemetry' not in sys.modules"
     )
 

@@ -9,10 +9,10 @@ from contextvars import ContextVar
 from sys import modules
 from typing import Any, Final, NamedTuple
 
-from cognito_guard import _log
-from cognito_guard._flood import WINDOW, Flood, Kind
 from cognito_guard._principal import Principal
-from cognito_guard._telemetry import TRACING, annotate
+from cognito_guard._report import log
+from cognito_guard._report.flood import WINDOW, Flood, Kind
+from cognito_guard._report.telemetry import TRACING, annotate
 from cognito_guard.errors import RefusalError, SignatureError
 from cognito_guard.events import Event, KeysFailed, KeysFetched, Refused, Verified
 
@@ -82,7 +82,7 @@ class Reporter:
             else logging.INFO
         )
         client_id = None if principal is None else principal.client_id
-        is_written = _log.shows(level) and self._flood.admits(Kind(level, error.status, error.reason))
+        is_written = log.shows(level) and self._flood.admits(Kind(level, error.status, error.reason))
         if (seen := refusals_seen.get()) is not None:
             seen.append(Refused(error.status, error.reason, client_id))
         annotate(error.reason, client_id)
@@ -92,7 +92,7 @@ class Reporter:
             fields |= zip(account._fields[:-1], account[:-1], strict=True)
             if is_written:
                 values = (account.method, account.route, error.status, error.reason, account.text)
-                _log.write(level, "%s %s refused %d %s: %s", *values, extra=fields)
+                log.write(level, "%s %s refused %d %s: %s", *values, extra=fields)
             if self._on_event is not None:
                 self._emit(Refused(**fields))
 
@@ -104,8 +104,8 @@ class Reporter:
         """A key set was fetched."""
         changed = f", {len(event.added)} new" * bool(event.added) + f", {len(event.removed)} gone" * bool(event.removed)
         level = logging.INFO if changed else logging.DEBUG
-        if _log.shows(level):
-            _log.write(level, "keys of %s fetched: %d%s", event.pool_id, len(event.kids), changed)
+        if log.shows(level):
+            log.write(level, "keys of %s fetched: %d%s", event.pool_id, len(event.kids), changed)
         self._emit(event)
 
     def keys_failed(self, event: KeysFailed, outlook: str) -> None:
@@ -113,7 +113,7 @@ class Reporter:
         level = logging.WARNING if event.usable else logging.ERROR
         error = "; ".join(filter(None, (event.error, event.advice)))
         line = "keys of %s not fetched: %s; %s; next attempt in %.1f s"
-        _log.logger.log(level, line, event.pool_id, error, outlook, event.next_attempt)
+        log.logger.log(level, line, event.pool_id, error, outlook, event.next_attempt)
         self._emit(event)
 
     def _emit(self, event: Event) -> None:
@@ -122,12 +122,12 @@ class Reporter:
                 self._on_event(event)
             except Exception:  # noqa: BLE001 - whatever it is
                 # A counter that fails must neither open a route nor close one.
-                _log.logger.exception("on_event failed for %s", type(event).__name__)
+                log.logger.exception("on_event failed for %s", type(event).__name__)
 
 
 def _summarise(kind: Kind, counted: int) -> None:
-    if _log.shows(kind.level):
-        _log.write(
+    if log.shows(kind.level):
+        log.write(
             kind.level,
             "refused %d more with %d %s within %d s, not shown one by one",
             counted,

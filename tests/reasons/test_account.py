@@ -16,7 +16,7 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from cognito_guard import ANY_CLIENT, CognitoGuard, UserPool, events
 from cognito_guard.local import LocalClient, LocalPool
-from tests.report.drill import log_lines
+from tests.reasons.drill import log_lines
 
 pytestmark = pytest.mark.anyio
 

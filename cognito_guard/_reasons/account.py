@@ -8,10 +8,9 @@ from starlette.types import Scope
 
 from cognito_guard._fastapi import chosen_route
 from cognito_guard._principal import Principal
-from cognito_guard._report import Account
-from cognito_guard._requests.bearer import authorization
-from cognito_guard._tokens.evidence import Evidence
-from cognito_guard._tokens.shown import Shown
+from cognito_guard._reasons.evidence import Evidence, evidence_of
+from cognito_guard._reasons.shown import Shown
+from cognito_guard._report.reporter import Account
 from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.errors import InsufficientScopeError, RefusalError
 
@@ -20,14 +19,15 @@ _SCHEMES: Final = {scheme.lower(): scheme for scheme in ("Basic", "Digest", "DPo
 _START: Final = len("bearer ")
 
 
-def account_of(error: RefusalError, principal: Principal | None, scope: Scope, verifier: Verifier) -> Account:
-    """Return where the request with *scope* was refused, and why."""
-    headers = authorization(scope["headers"])
-    shown = Shown(headers)
+def account_of(
+    error: RefusalError, principal: Principal | None, scope: Scope, credentials: list[bytes], verifier: Verifier
+) -> Account:
+    """Return where the request with *scope* was refused, and why; *credentials* are its Authorization headers."""
+    shown = Shown(credentials)
     method = shown.method(scope.get("method", "WEBSOCKET"))
     route = _route(scope, shown)
     try:
-        evidence = _evidence(error, principal, headers, verifier, shown)
+        evidence = _evidence(error, principal, credentials, verifier, shown)
     except Exception:  # noqa: BLE001 - a refusal stays what it is if its reasons cannot be told
         evidence = Evidence(error.description.rstrip("."))
     word = "accepted" if principal is None else "needed"
@@ -53,28 +53,28 @@ def _route(scope: Scope, shown: Shown) -> str:
 
 
 def _evidence(
-    error: RefusalError, principal: Principal | None, headers: list[bytes], verifier: Verifier, shown: Shown
+    error: RefusalError, principal: Principal | None, credentials: list[bytes], verifier: Verifier, shown: Shown
 ) -> Evidence:
     if isinstance(error, InsufficientScopeError) and principal is not None:
         return _of_permission(error, principal, shown)
     if error.reason == "repeated_header":
-        found = f"{len(headers)} Authorization headers"
+        found = f"{len(credentials)} Authorization headers"
         return Evidence(f"{found} were sent", found, "one Authorization header", "look at proxies that add one")
     if error.reason == "missing_token":
-        return _of_absence(headers)
-    value = headers[0].decode("latin-1")
+        return _of_absence(credentials)
+    value = credentials[0].decode("latin-1")
     if error.reason == "malformed_header":
         found = f"credentials of {len(value[_START:].strip())} characters that are no token"
         hint = "write the token after Bearer, with one space in between and without quotes"
         return Evidence(f"the Authorization header has {found}", found, "Bearer <token>", hint)
-    return verifier.evidence(error.reason, value[_START:].lstrip(" "), shown)
+    return evidence_of(error.reason, value[_START:].lstrip(" "), verifier, shown)
 
 
-def _of_absence(headers: list[bytes]) -> Evidence:
-    if not headers:
+def _of_absence(credentials: list[bytes]) -> Evidence:
+    if not credentials:
         hint = "send Authorization: Bearer <token>, or mark the route with guard.public"
         return Evidence("there is no Authorization header", hint=hint)
-    scheme = _SCHEMES.get(headers[0].partition(b" ")[0].decode("latin-1").lower(), "not known")
+    scheme = _SCHEMES.get(credentials[0].partition(b" ")[0].decode("latin-1").lower(), "not known")
     return Evidence(f"the scheme of the Authorization header is {scheme}", scheme, "Bearer", "send Bearer <token>")
 
 

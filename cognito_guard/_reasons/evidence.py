@@ -7,13 +7,14 @@ line is written costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from cognito_guard._keys.policy import KeyStatus
 from cognito_guard._pool import ANY_CLIENT, FIXTURE_POOL_ID, UserPool
+from cognito_guard._reasons.shown import Shown, first, kind_of
 from cognito_guard._tokens.jws import parse
-from cognito_guard._tokens.shown import Shown, first, kind_of
+from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.errors import MalformedTokenError
 
 _CLOCKS: Final = 300
@@ -54,34 +55,12 @@ class Evidence(NamedTuple):
     client_id: str | None = None
 
 
-class Judge(NamedTuple):
-    """
-    What a token was judged by.
-
-    Attributes:
-        pools: The pools whose tokens are accepted.
-        known_headers: See `jws.parse`.
-        now: Seconds since the epoch.
-        leeway: Seconds by which clocks may differ.
-        status: The keys of each pool.
-        longest: The longest token that is looked at, in characters.
-
-    """
-
-    pools: Sequence[UserPool]
-    known_headers: Mapping[bytes, str]
-    now: float
-    leeway: float
-    status: Mapping[str, KeyStatus]
-    longest: int
-
-
-def evidence_of(reason: str, token: str, judge: Judge, shown: Shown) -> Evidence:
-    """Return why *token* was refused with *reason*, one of `cognito_guard.errors`."""
+def evidence_of(reason: str, token: str, judge: Verifier, shown: Shown) -> Evidence:
+    """Return why *token* was refused by *judge* with *reason*, one of `cognito_guard.errors`."""
     if reason == "oversized":
         return Evidence(
-            f"the Authorization header has more than {judge.longest} characters of token",
-            accepted=f"{judge.longest} characters",
+            f"the Authorization header has more than {judge.max_token_length} characters of token",
+            accepted=f"{judge.max_token_length} characters",
             hint="raise max_token_length if tokens of users in many groups are that long",
         )
     try:
@@ -109,7 +88,7 @@ def _of_form(reason: str, token: str) -> Evidence:
     return Evidence("the header of the token is not one of Cognito's", accepted=accepted, hint=hint)
 
 
-def _of_claims(reason: str, claims: Mapping[str, Any], judge: Judge, shown: Shown) -> Evidence:
+def _of_claims(reason: str, claims: Mapping[str, Any], judge: Verifier, shown: Shown) -> Evidence:
     issuer = claims.get("iss")
     pool = next((pool for pool in judge.pools if issuer in pool.issuers), None) if isinstance(issuer, str) else None
     evidence: Evidence
@@ -126,7 +105,7 @@ def _of_claims(reason: str, claims: Mapping[str, Any], judge: Judge, shown: Show
     return evidence if client_id is None else evidence._replace(client_id=shown.client_id(client_id))
 
 
-def _of_issuer(issuer: object, judge: Judge, shown: Shown) -> Evidence:
+def _of_issuer(issuer: object, judge: Verifier, shown: Shown) -> Evidence:
     found, accepted = shown.pool_id(issuer), first([pool.pool_id for pool in judge.pools])
     hint = "the token is of another user pool, or of another stage: compare COGNITO_USER_POOL_ID at both ends"
     if found == FIXTURE_POOL_ID:
@@ -136,13 +115,13 @@ def _of_issuer(issuer: object, judge: Judge, shown: Shown) -> Evidence:
     return Evidence(_says(found, "user pool "), found, accepted, hint)
 
 
-def _of_token_use(claims: Mapping[str, Any], _pool: UserPool, _judge: Judge, shown: Shown) -> Evidence:
+def _of_token_use(claims: Mapping[str, Any], _pool: UserPool, _judge: Verifier, shown: Shown) -> Evidence:
     found = shown.token_use(claims["token_use"]) if "token_use" in claims else "nothing"
     hint = "an ID token was sent; send the access token" if found == "id" else None
     return Evidence(_says(found, "token_use "), found, "access", hint)
 
 
-def _of_client(claims: Mapping[str, Any], pool: UserPool, judge: Judge, shown: Shown) -> Evidence:
+def _of_client(claims: Mapping[str, Any], pool: UserPool, judge: Verifier, shown: Shown) -> Evidence:
     client_id = claims.get("client_id")
     found = shown.client_id(client_id) if "client_id" in claims else "nothing"
     accepted = "any client" if pool.client_ids is ANY_CLIENT else first(pool.client_ids)
@@ -157,16 +136,16 @@ def _names(pool: UserPool, client_id: str) -> bool:
     return pool.client_ids is not ANY_CLIENT and client_id in pool.client_ids
 
 
-def _of_expiry(claims: Mapping[str, Any], _pool: UserPool, judge: Judge, _shown: Shown) -> Evidence:
-    late = seconds(max(0.0, judge.now - claims["exp"]))
+def _of_expiry(claims: Mapping[str, Any], _pool: UserPool, judge: Verifier, _shown: Shown) -> Evidence:
+    late = seconds(max(0.0, judge.now() - claims["exp"]))
     hint = "the caller must get a new token before this one expires"
-    if judge.now - claims["exp"] <= _CLOCKS:
+    if judge.now() - claims["exp"] <= _CLOCKS:
         hint += "; if it did, compare the clock of this machine, or set leeway"
     return Evidence(f"the token expired {late} ago", f"expired {late} ago", hint=hint)
 
 
-def _of_start(claims: Mapping[str, Any], _pool: UserPool, judge: Judge, _shown: Shown) -> Evidence:
-    early = claims["nbf"] - judge.now if type(claims["nbf"]) in {int, float} else 0
+def _of_start(claims: Mapping[str, Any], _pool: UserPool, judge: Verifier, _shown: Shown) -> Evidence:
+    early = claims["nbf"] - judge.now() if type(claims["nbf"]) in {int, float} else 0
     if not 0 < early < float("inf"):
         return _of_type("nbf", claims)
     hint = "the clock of this machine is behind, or that of the issuer is ahead: synchronise it, or set leeway"
@@ -174,7 +153,7 @@ def _of_start(claims: Mapping[str, Any], _pool: UserPool, judge: Judge, _shown: 
     return Evidence(text, f"valid in {seconds(early)}", hint=hint)
 
 
-def _of_audience(claims: Mapping[str, Any], pool: UserPool, _judge: Judge, shown: Shown) -> Evidence:
+def _of_audience(claims: Mapping[str, Any], pool: UserPool, _judge: Verifier, shown: Shown) -> Evidence:
     ours = first(pool.resource_servers | pool.audience)
     if "aud" in claims and claims["aud"] not in (claims["client_id"], [claims["client_id"]]):
         found = f"aud is {kind_of(claims['aud'])}"
@@ -188,8 +167,8 @@ def _of_audience(claims: Mapping[str, Any], pool: UserPool, _judge: Judge, shown
     return Evidence(f"the token is for another API: it grants {found}", found, ours, hint)
 
 
-def _of_key(_claims: Mapping[str, Any], pool: UserPool, judge: Judge, _shown: Shown) -> Evidence:
-    held = keys_of(judge.status[pool.pool_id])
+def _of_key(_claims: Mapping[str, Any], pool: UserPool, judge: Verifier, _shown: Shown) -> Evidence:
+    held = keys_of(judge.status()[pool.pool_id])
     hint = (
         "after a rotation the next refresh finds the key; else the token is of a local Cognito or a pool with the same "
         "id that was made anew: get a new token"
@@ -198,13 +177,13 @@ def _of_key(_claims: Mapping[str, Any], pool: UserPool, judge: Judge, _shown: Sh
     return Evidence(text, hint=hint)
 
 
-def _of_signature(_claims: Mapping[str, Any], pool: UserPool, _judge: Judge, _shown: Shown) -> Evidence:
+def _of_signature(_claims: Mapping[str, Any], pool: UserPool, _judge: Verifier, _shown: Shown) -> Evidence:
     hint = "the token was changed on its way, or somebody tries to forge one"
     return Evidence(f"the signature is not of the key of {pool.pool_id} that the token names", hint=hint)
 
 
-def _of_outage(_claims: Mapping[str, Any], pool: UserPool, judge: Judge, _shown: Shown) -> Evidence:
-    last_error = judge.status[pool.pool_id]["last_error"]
+def _of_outage(_claims: Mapping[str, Any], pool: UserPool, judge: Verifier, _shown: Shown) -> Evidence:
+    last_error = judge.status()[pool.pool_id]["last_error"]
     because = "" if last_error is None else f": {last_error}"
     hint = "the token may be good; keys are fetched again with the next request that is due"
     return Evidence(f"there are no keys of {pool.pool_id}{because}", last_error, hint=hint)
@@ -215,7 +194,7 @@ def _of_type(claim: str, claims: Mapping[str, Any]) -> Evidence:
     return Evidence(_says(found, f"{claim} is "), found, _MUST_BE[claim], "Cognito does not issue such tokens")
 
 
-_OF_CLAIM: Final[Mapping[str, Callable[[Mapping[str, Any], UserPool, Judge, Shown], Evidence]]] = {
+_OF_CLAIM: Final[Mapping[str, Callable[[Mapping[str, Any], UserPool, Verifier, Shown], Evidence]]] = {
     "claim_token_use": _of_token_use,
     "claim_client_id": _of_client,
     "claim_nbf": _of_start,
