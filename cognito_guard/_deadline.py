@@ -1,4 +1,4 @@
-"""Waiting with a limit, on asyncio and trio alike."""
+"""Wait with a time limit, on asyncio and on trio."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ T = TypeVar("T")
 
 async def within(timeout: float, wait: Callable[[], Awaitable[T]]) -> T | None:  # noqa: ASYNC109 - what it is for
     """Return what `wait()` returns, or None if that takes longer than *timeout* seconds."""
-    # Not by way of anyio: it imports the half of it that belongs to the event loop when that is first used, and the
-    # loop stands still for up to 40 ms meanwhile.
+    # anyio is not used here: at its first use it imports its backend, which blocks the event loop for up to 40 ms.
     try:
         asyncio.get_running_loop()
     except RuntimeError:

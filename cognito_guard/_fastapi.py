@@ -1,8 +1,8 @@
 """
-Every name of FastAPI's that its documentation does not promise, behind plain functions.
+All uses of FastAPI that its documentation does not promise, behind plain functions.
 
-FastAPI is optional: nothing here imports it, and an app without it pays for a look into `sys.modules`. A release of
-FastAPI can break this file and no other.
+FastAPI is optional. Nothing here imports it: each function looks it up in `sys.modules`. A release of FastAPI can break
+this file and no other.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Dependency(NamedTuple):
 
 def check_version() -> None:
     """
-    Pass if no FastAPI is loaded, or one that can be guarded.
+    Return if FastAPI is not loaded, or if its version can be guarded.
 
     Raises:
-        ConfigurationError: It is older than 0.136.3.
+        ConfigurationError: FastAPI is older than 0.136.3.
 
     """
     version = str(getattr(sys.modules.get("fastapi"), "__version__", ""))
@@ -57,7 +57,7 @@ def is_default_handler(handler: object) -> bool:
 
 
 def is_documentation(handler: object) -> bool:
-    """Return whether *handler* is one of those that FastAPI adds to show its OpenAPI document."""
+    """Return whether *handler* is one that FastAPI adds to show its OpenAPI document."""
     return str(getattr(handler, "__module__", "")).startswith("fastapi.")
 
 
@@ -70,7 +70,7 @@ def documentation_paths(app: object) -> set[str]:
 
 
 def dependency_signature() -> inspect.Signature:
-    """Return the signature by which FastAPI hands the connection, and the scopes of `Security`, to a dependency."""
+    """Return a signature that makes FastAPI pass the connection, and the scopes of `Security`, to a dependency."""
     from starlette.requests import HTTPConnection  # noqa: PLC0415 - beside the class that FastAPI knows it by
 
     scopes = getattr(sys.modules.get("fastapi.security"), "SecurityScopes", None)
@@ -86,8 +86,8 @@ def dependency_signature() -> inspect.Signature:
 
 
 def flattened(routes: Sequence[BaseRoute]) -> Iterable[Any]:
-    """Return *routes* in order, the routes of included routers in the place of these."""
-    # Up to 0.136 FastAPI copies the routes of an included router, later it keeps them as a tree.
+    """Return *routes* in order; each included router is replaced by its routes."""
+    # FastAPI up to 0.136 copies the routes of an included router. Later versions keep them as a tree.
     contexts: Callable[[Sequence[BaseRoute]], Iterable[Any]] | None = getattr(
         sys.modules.get("fastapi.routing"), "iter_route_contexts", None
     )
@@ -95,20 +95,20 @@ def flattened(routes: Sequence[BaseRoute]) -> Iterable[Any]:
 
 
 def plain_routes(scope: Scope) -> tuple[type, ...]:
-    """Return the classes of routes that take *scope* by no means if their `path_regex` does not match its path."""
-    # Within an included router, FastAPI's routes go by the path that they have there.
+    """Return the classes of routes that never match *scope* if their `path_regex` does not match its path."""
+    # In an included router, FastAPI compares the path with the route's path in that router.
     fastapi = None if "fastapi" in scope else sys.modules.get("fastapi.routing")
     return (Route,) if fastapi is None else (Route, fastapi.APIRoute)
 
 
 def actual_route(route: Any) -> BaseRoute:
-    """Return the route behind one of `flattened`: FastAPI makes some of those anew that it includes."""
+    """Return the original of one of the `flattened` routes: FastAPI copies some of the routes that it includes."""
     remade: BaseRoute | None = getattr(getattr(route, "_route_context", None), "starlette_route", None)
     return remade or getattr(route, "original_route", route)
 
 
 def matches(route: Any, scope: Scope) -> tuple[Match, Scope]:
-    """Ask one of the `flattened` routes whether it takes *scope*, as FastAPI asks it."""
+    """Return whether one of the `flattened` routes matches *scope*; asks it in the way FastAPI does."""
     context = getattr(route, "_route_context", None)
     if context is None or context.starlette_route is not None:
         matched: tuple[Match, Scope] = route.matches(scope)
@@ -119,28 +119,27 @@ def matches(route: Any, scope: Scope) -> tuple[Match, Scope]:
 
 
 def is_api_router(handler: object) -> bool:
-    """Return whether *handler* is an `APIRouter`, whose routes are included in an app without it."""
+    """Return whether *handler* is an `APIRouter`: an app includes the routes of one, not the router itself."""
     return hasattr(handler, "include_router") and not hasattr(handler, "openapi")
 
 
 def is_api_route(route: object) -> bool:
-    """Return whether *route* calls a handler in the way of FastAPI, and answers just the methods that it lists."""
+    """Return whether *route* is a route of FastAPI that calls a handler; it answers only the methods that it lists."""
     return hasattr(route, "dependant") and hasattr(route, "endpoint")
 
 
 def chosen_route(scope: Scope, route: object) -> object:
-    """Return what holds the dependencies of *route*, which a router has just chosen for the request with *scope*."""
+    """Return the object that holds the dependencies of *route*, which a router has just chosen for *scope*."""
     included = scope.get("fastapi", {}).get("included_router")
     if included is None:
         return route
-    # The dependencies of the routers that a route is included by are in its context alone, which FastAPI puts into the
-    # scope only later.
+    # Only the context has the dependencies of the routers that include a route. FastAPI puts it into the scope later.
     contexts = (each for each in included.effective_candidates() if getattr(each, "original_route", None) is route)
     return next(contexts, route)
 
 
 def dependencies_of(route: object, overrides: Container[Any]) -> list[Dependency]:
-    """Return all that a FastAPI *route* depends on, save what *overrides* replace and what that alone depends on."""
+    """Return the dependencies of a FastAPI *route*. Leaves out those that *overrides* replace and theirs."""
     dependant = getattr(route, "dependant", None)
     if dependant is None or not dependant.dependencies:
         return []
@@ -148,7 +147,7 @@ def dependencies_of(route: object, overrides: Container[Any]) -> list[Dependency
     pending = list(dependant.dependencies)
     for dependency in pending:
         if not overrides or dependency.call not in overrides:
-            # While it is gone through: what it depends on comes after what it stands beside.
+            # Append to the list while it is iterated: the dependencies of a dependency come after its neighbours.
             pending += dependency.dependencies
             scopes = (*(dependency.parent_oauth_scopes or ()), *(dependency.own_oauth_scopes or ()))
             found.append(Dependency(dependency.call, frozenset(scopes)))
@@ -156,7 +155,7 @@ def dependencies_of(route: object, overrides: Container[Any]) -> list[Dependency
 
 
 def frontends(app: Any) -> Iterator[tuple[object, str, Any]]:
-    """Yield what has the dependencies, the path and the files of each `frontend(...)` of *app* and its routers."""
+    """Yield, for each `frontend(...)` of *app* and its routers: what holds its dependencies, its path, its files."""
     router = getattr(app, "router", app)
     for group in getattr(router, "_iter_low_priority_routes", tuple)():
         prefix = getattr(group, "frontend_prefix", "")
@@ -165,14 +164,14 @@ def frontends(app: Any) -> Iterator[tuple[object, str, Any]]:
 
 
 def is_frontend(scope: Scope) -> bool:
-    """Return whether a router has chosen the files of a `frontend(...)`, which name no endpoint."""
+    """Return whether a router has chosen the files of a `frontend(...)`; these name no endpoint."""
     return "frontend_path" in scope.get("fastapi", ())
 
 
 def chosen_frontends(scope: Scope) -> list[object]:
-    """Return what holds the dependencies of the files that a router has chosen for the request with *scope*."""
+    """Return the objects that hold the dependencies of the files that a router has chosen for *scope*."""
     context = scope["fastapi"].get("effective_route_context")
-    # Below a mount it may be that of another route.
+    # Below a mount, the context may belong to another route.
     if hasattr(getattr(context, "original_route", None), "add_frontend_route"):
         return [context]
     groups = getattr(getattr(scope.get("app"), "router", None), "_low_priority_routes", ())
@@ -183,7 +182,7 @@ def unresolved_annotations(handler: Callable[..., Any]) -> list[str]:
     """
     Return the annotations of *handler* that FastAPI cannot resolve.
 
-    It takes the parameter for one of the query then, also where the annotation would have made it a dependency.
+    FastAPI then reads the parameter from the query, even if the annotation would have made it a dependency.
     """
     function: Any = handler
     while isinstance(function, functools.partial) or hasattr(function, "__wrapped__"):
@@ -193,7 +192,7 @@ def unresolved_annotations(handler: Callable[..., Any]) -> list[str]:
     for parameter in inspect.signature(handler).parameters.values():
         if isinstance(parameter.annotation, str):
             try:
-                eval(parameter.annotation, names)  # noqa: S307 - as FastAPI does, of the app's own source
-            except Exception:  # noqa: BLE001 - whatever it is, FastAPI goes on with the bare string
+                eval(parameter.annotation, names)  # noqa: S307 - FastAPI does the same; the source is the app's own
+            except Exception:  # noqa: BLE001 - FastAPI ignores any error and keeps the string
                 unresolved.append(parameter.annotation)
     return unresolved

@@ -12,7 +12,7 @@ from cognito_guard.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form of one kind of name: a pattern for the whole of it, and how many characters it may have."""
+    """The form of one kind of name: a pattern for the whole name, and how many characters it may have."""
 
     what: str
     pattern: re.Pattern[str]
@@ -24,7 +24,8 @@ class Form:
         Return *value* as it is.
 
         Raises:
-            ConfigurationError: It is not a string, too short, too long, or has a character that is not allowed.
+            ConfigurationError: *value* is not a string, is too short or too long, or has a character that is not
+                allowed.
 
         """
         if not isinstance(value, str):
@@ -41,7 +42,7 @@ class Form:
 # No blank, quote or backslash: a scope token of RFC 6749 section 3.3.
 _PRINTABLE: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
 _WORD: Final = re.compile(r"[\w+]+", re.ASCII)
-# Of any issuer, but not a list that was never parsed.
+# Any issuer's ids match. A list that was not parsed does not.
 _ANY_CLIENT_ID: Final = re.compile(r"[^\s\[\](){}\"',]+")
 _CLIENT_IDS: Final = (
     "Write client_ids={'7lhlkkfbfb4q5kpp90urffao'}, or COGNITO_CLIENT_IDS=<id>,<id> in the environment."
@@ -61,13 +62,13 @@ OWN_SCOPES: Final = frozenset({"openid", "email", "phone", "profile", "aws.cogni
 
 def check_strings(option: str, values: Collection[str], *, most: int | None = None) -> tuple[str, ...]:
     """
-    Return *values* in their order, each once.
+    Return *values* in their order, without duplicates.
 
     Raises:
-        ConfigurationError: It is a single string, not a collection of strings, or has more than *most* members.
+        ConfigurationError: *values* is a single string or not a collection of strings, or has more than *most* members.
 
     """
-    # A string is a collection too: scopes="a/b" would quietly be the three scopes "a", "/" and "b".
+    # A string is a collection too: without this check, scopes="a/b" would mean the three scopes "a", "/" and "b".
     if isinstance(values, str) or not isinstance(values, Collection):
         raise ConfigurationError(f"{option} must be a collection of strings, such as a list")
     if not all(isinstance(value, str) for value in values):
@@ -79,13 +80,13 @@ def check_strings(option: str, values: Collection[str], *, most: int | None = No
 
 def check_names(option: str, values: Collection[str], what: str) -> tuple[str, ...]:
     """
-    Return *values*, at least one, none of them empty or with a blank.
+    Return *values*: at least one string, and none that is empty or contains a blank.
 
     Raises:
-        ConfigurationError: They are not; the message calls them *what*.
+        ConfigurationError: The values are something else; the message calls them *what*.
 
     """
-    # A string is a collection too: client_ids="abc" would quietly accept the clients "a", "b" and "c".
+    # A string is a collection too: without this check, client_ids="abc" would accept the clients "a", "b" and "c".
     if isinstance(values, str | bytes) or not isinstance(values, Collection) or not values:
         raise ConfigurationError(f"{option} must be a non-empty collection of {what}, such as a set; got {values!r}")
     for value in values:
@@ -100,10 +101,10 @@ def check_client_ids(values: Collection[str], *, any_form: bool = False) -> froz
 
     Args:
         values: What the user wrote.
-        any_form: Accept ids that Cognito does not give, such as with hyphens: for issuers other than Cognito.
+        any_form: Also accept ids that Cognito does not give, such as ids with hyphens. For issuers other than Cognito.
 
     Raises:
-        ConfigurationError: They are not client ids; the message says what to write.
+        ConfigurationError: A value is not a client id; the message says what to write.
 
     """
     form = _ANY_CLIENT_ID if any_form else CLIENT_ID.pattern
@@ -125,8 +126,8 @@ def resource_server_of(scope: str) -> str:
     """
     Return the identifier of the resource server that *scope* belongs to; `""` if it belongs to none.
 
-    An identifier may hold slashes, the name of a scope may not: what counts is the last slash
-    (CreateResourceServer, API reference).
+    The last slash counts: an identifier may contain slashes, the name of a scope may not (CreateResourceServer, API
+    reference).
     """
     return scope.rpartition("/")[0]
 
@@ -140,11 +141,11 @@ def full_scope(scope: object, identifier: str | None, *, allow_short: bool = Fal
     Args:
         scope: What the user wrote.
         identifier: The only resource server of all pools of a guard; None if there is not exactly one.
-        allow_short: Accept a short scope without *identifier* as it is: for issuers other than Cognito.
+        allow_short: Without *identifier*, accept a short scope as it is. For issuers other than Cognito.
 
     Raises:
-        ConfigurationError: It is not a scope; or it has a comma, which is not in *identifier*; or it is short,
-            without *identifier*, and *allow_short* is False.
+        ConfigurationError: *scope* is not a scope; or it has a comma that is not part of *identifier*; or it is short,
+            there is no *identifier*, and *allow_short* is False.
 
     """
     scope = check_scope(scope)
@@ -166,10 +167,10 @@ def full_scope(scope: object, identifier: str | None, *, allow_short: bool = Fal
 
 def check_scope(scope: object) -> str:
     """
-    Return *scope*, if it is one scope token.
+    Return *scope* as it is.
 
     Raises:
-        ConfigurationError: It is not.
+        ConfigurationError: *scope* is not exactly one scope token.
 
     """
     if not isinstance(scope, str) or not _PRINTABLE.fullmatch(scope):

@@ -34,32 +34,34 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 class CognitoGuard(HasInternals):
     """
-    Guards an app with the access tokens of one or more Cognito user pools.
+    Guards an app: callers need an access token of one of the Cognito user pools.
 
-    Checks the RS256 signature, `iss`, `exp`, `nbf`, `token_use`, `client_id` and, if the pool asks for it, `aud` or the
-    resource server of the scopes. Routes add what they require. Revocation is not checked: Cognito does not show it in
-    a token, so a token is accepted until it expires.
+    Checks the RS256 signature, `iss`, `exp`, `nbf`, `token_use`, `client_id` and, if the pool is set up for it, `aud`
+    or the resource server of the scopes. Routes can require more. Revocation is not checked: Cognito does not show it
+    in a token, so a token is accepted until it expires.
 
     Args:
         pools: The user pools whose tokens are accepted.
-        leeway: Seconds by which clocks may differ, for `exp` and `nbf`.
+        leeway: Seconds by which clocks may differ, when `exp` and `nbf` are checked.
         key_policy: How keys are fetched and kept.
-        token_cache: How many verified tokens are remembered, by digest, so that their signature is not checked again;
-            one of 2 KiB or more counts once for each KiB. Expiry, key and scopes are judged each time. 0: none.
-        max_token_length: The longest token that is looked at, in characters: 1 KiB to 1 MiB, by default 8 KiB. A user
-            in a hundred groups has up to 18 KiB; the server must take such headers as well.
+        token_cache: How many verified tokens are remembered, by digest, so that their signature is not checked again. A
+            token of 2 KiB or more counts once for each KiB. Expiry, key and scopes are checked each time. 0: none.
+        max_token_length: The longest token that is accepted, in characters: 1 KiB to 1 MiB, by default 8 KiB. The token
+            of a user in a hundred groups has up to 18 KiB; the server must accept such headers too.
         realm: Named in challenges (RFC 9110 section 11.5), if given.
-        on_event: Called with each `cognito_guard.events` object. Must not block.
-        on_error: `on_error(conn, error)` returns the response to a refused request, or an awaitable of it. Without it
-            a handler that the app registered for `HTTPException` is used, or else a JSON object.
-        close_on_expiry: Close websockets, with code 3000, when the token they were opened with expires. By default
-            only the opening of a websocket is judged.
-        clock: Seconds since the epoch; times in tokens are compared with it. Default: `time.time`, looked up per call.
-        timer: Monotonic seconds; the age of keys is measured with it.
-        fetch: Gets a key set, in place of the built-in GET.
+        on_event: Called with each object of `cognito_guard.events`. Must not block.
+        on_error: `on_error(conn, error)` returns the response to a refused request, or an awaitable of it. Without
+            `on_error`, the handler that the app registered for `HTTPException` is used; without that, the response is a
+            JSON object.
+        close_on_expiry: Close a websocket, with code 3000, when the token that opened it expires. By default the token
+            is only checked when the websocket is opened.
+        clock: Returns seconds since the epoch; times in tokens are compared with it. Default: `time.time`, looked up at
+            each call.
+        timer: Returns monotonic seconds; the age of keys is measured with it.
+        fetch: Gets a key set, instead of the built-in GET.
 
     Raises:
-        ConfigurationError: No pool, the same pool twice, or an invalid option.
+        ConfigurationError: There is no pool, the same pool is there twice, or an option is invalid.
 
     """
 
@@ -141,22 +143,22 @@ class CognitoGuard(HasInternals):
         """
         Guard every route of *app*, http and websocket.
 
-        The guard becomes the innermost middleware, whatever is added before or after: CORS headers get onto its
-        answers as well. The OpenAPI document of a FastAPI app says from now on what each route requires. The app does
-        not start while a route is weaker than it is written; anything else that `cognito_guard.audit` finds is logged.
+        The guard becomes the innermost middleware, no matter when others are added, so its answers have CORS headers
+        too. The OpenAPI document of a FastAPI app then says what each route requires. The app does not start while a
+        route is weaker than it is written. Anything else that `cognito_guard.audit` finds is logged.
 
         Args:
             app: A Starlette or FastAPI app that has not served a request yet.
             public_paths: Pairs of method and exact path that are open, for routes that cannot be marked with `public`.
             public_docs: Open FastAPI's own documentation: the OpenAPI document and the pages that show it.
             strict: Refuse to start on anything that `cognito_guard.audit` finds.
-            opaque: Paths of mounted apps whose routes cannot be inspected, and need not be for *strict*.
-            outermost: Stand in front of the app's own middleware, which may answer strangers otherwise. A
-                `CORSMiddleware` stays outside. Middleware that rewrites paths or methods then does so after the guard
-                has looked for public routes.
+            opaque: Paths of mounted apps whose routes cannot be inspected; *strict* does not refuse them.
+            outermost: Put the guard in front of the app's own middleware. Otherwise that middleware may answer callers
+                without a token. A `CORSMiddleware` stays in front of the guard. Middleware that rewrites paths or
+                methods then does so after the guard has looked for public routes.
 
         Raises:
-            ConfigurationError: *app* cannot be guarded, or not any more.
+            ConfigurationError: *app* cannot be guarded, or has served a request already.
 
         """
         install(
@@ -172,13 +174,13 @@ class CognitoGuard(HasInternals):
 
     def describe_scopes(self, descriptions: Mapping[str, str]) -> None:
         """
-        Say what scopes are about, for the OpenAPI document and for the resource server that defines them.
+        Describe scopes, for the OpenAPI document and for the resource server that defines them.
 
         Args:
-            descriptions: By scope, 1 to 256 characters each (CreateResourceServer, API reference).
+            descriptions: A description for each scope, 1 to 256 characters (CreateResourceServer, API reference).
 
         Raises:
-            ConfigurationError: A scope is not one, or its description not of that length.
+            ConfigurationError: A scope is invalid, or its description does not have that length.
 
         """
         for scope, description in descriptions.items():
@@ -194,8 +196,8 @@ class CognitoGuard(HasInternals):
 
         With one resource server for all pools, `order.read` means `<resource server>/order.read`.
 
-        In tests, `app.dependency_overrides[guard.require(...)]` replaces it at FastAPI's routes. The guard that is
-        installed still asks for a valid token.
+        In tests, `app.dependency_overrides[guard.require(...)]` replaces the requirement on FastAPI's routes. The
+        installed guard still asks for a valid token.
 
         Raises:
             ConfigurationError: No scopes, or one that is not a single scope.
@@ -227,18 +229,19 @@ class CognitoGuard(HasInternals):
 
     def require_that(self, predicate: Predicate, label: str) -> Requirement:
         """
-        Return the requirement that `predicate(principal, conn)` returns True of the caller and the request.
+        Return the requirement that `predicate(principal, conn)` returns True for the caller and the request.
 
-        Anything else refuses with 403, also an exception, which is logged. The predicate may be called more than once
-        for a request; it must not block.
+        Any other result is refused with 403. An exception is refused too, and logged. The predicate may be called more
+        than once for a request. It must not block.
 
         Args:
             predicate: A plain function. `conn` is a Starlette `HTTPConnection`, whose `path_params` are known.
-            label: What the condition is called in the audit and in logs, such as "tenant of the path". Two requirements
-                of the same predicate and label are equal.
+            label: The name of the condition in the audit and in logs, such as "tenant of the path". Two requirements
+                with the same predicate and label are equal.
 
         Raises:
-            ConfigurationError: The predicate is a coroutine function or cannot be called, or the label is no text.
+            ConfigurationError: The predicate is a coroutine function or cannot be called, or the label is not a
+                non-empty string.
 
         """
         called = getattr(predicate, "__call__", None)  # noqa: B004 - which function that is
@@ -269,13 +272,14 @@ class CognitoGuard(HasInternals):
 
     def public(self, handler: Handler, /) -> Handler:
         """
-        Return *handler*, marked as open to everyone. On such a route a missing or bad token is ignored.
+        Return *handler*, marked as open to everyone.
 
-        A function is copied and the copy is marked, so that another route of the same function stays guarded. An ASGI
-        app is marked itself; where it is mounted, everything below is open that has no requirement.
+        A missing or invalid token is ignored on such a route. A function is copied and the copy is marked, so that
+        another route with the same function stays guarded. An ASGI app is marked itself: where it is mounted, every
+        route in it without a requirement is open.
 
         Raises:
-            ConfigurationError: It cannot be marked, or has a requirement as well.
+            ConfigurationError: *handler* cannot be marked, or has a requirement too.
 
         """
         self._internals.has_public = True
@@ -283,20 +287,21 @@ class CognitoGuard(HasInternals):
 
     async def verify(self, token: str) -> Principal:
         """
-        Return the caller that *token* speaks for: for everything that is not HTTP, such as the messages of a queue.
+        Return the caller that *token* was issued to. For everything that is not HTTP, such as the messages of a queue.
 
         Raises:
             InvalidTokenError: The token is not accepted; see its subclasses.
-            KeysUnavailableError: No keys are held to verify it with, and none could be fetched.
+            KeysUnavailableError: There are no keys to verify the token with, and none could be fetched.
 
         """
         return await self._internals.verifier.verify(token)
 
     async def prefetch(self) -> None:
         """
-        Fetch the keys of all pools that have none; keys that are due are refreshed in the background.
+        Fetch the keys of all pools that have none.
 
-        The lifespan does so; without one, the first request does.
+        Keys that are due are refreshed in the background. The app's lifespan calls this; without a lifespan, the first
+        request fetches the keys.
 
         Raises:
             KeysUnavailableError: A pool has no keys, and none could be fetched.
@@ -305,15 +310,15 @@ class CognitoGuard(HasInternals):
         await self._internals.verifier.prefetch()
 
     def status(self) -> dict[str, KeyStatus]:
-        """Return the state of each pool's keys, by pool id, ready for JSON: for a readiness check."""
+        """Return the state of each pool's keys, by pool id, ready for JSON. Made for a readiness check."""
         return self._internals.verifier.status()
 
     def principal(self, conn: HTTPConnection) -> Principal | None:
         """
         Return the caller behind a request or websocket; None without a valid token.
 
-        Also None where this guard is not installed: it refuses nothing. A route that must have a caller says so with a
-        requirement. A caller whose request is refused because a scope is missing is known: an access log can name it.
+        This never refuses: it also returns None if this guard is not installed. A route that must have a caller needs a
+        requirement. The caller is also returned if its request was refused with 403, so that an access log can name it.
         """
         return principal_of(conn.scope, self)
 
@@ -335,7 +340,7 @@ class CognitoGuard(HasInternals):
         if any(map(callable, scopes)):
             raise ConfigurationError(
                 f"@guard.{function} needs the scopes that are asked for: write @guard.{function}('orders/order.read'), "
-                "or @guard.authenticated if any valid token will do"
+                "or @guard.authenticated if any valid token is enough"
             )
         return frozenset(self._full(scope) for scope in scopes)
 

@@ -1,4 +1,4 @@
-"""Putting a guard into an app, and looking at the app before it serves."""
+"""Puts a guard into an app, and checks the app before it serves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cognito_guard.audit import findings, routes
 from cognito_guard.errors import ConfigurationError
 
 _SHOWN: Final = 3
-"""Findings that the summary in the log shows."""
+"""How many findings the summary in the log shows."""
 
 
 def install(
@@ -42,7 +42,7 @@ def install(
     Put *guard* among the middleware of *app*; see `CognitoGuard.install`.
 
     Raises:
-        ConfigurationError: *app* cannot be guarded, or not any more.
+        ConfigurationError: *app* cannot be guarded, or has served a request already.
 
     """
     _check_app(guard, app)
@@ -57,7 +57,7 @@ def install(
         paths |= {(method, path) for method in ("GET", "HEAD") for path in documentation}
 
     def check() -> None:
-        # Again: the app may have set an `openapi` of its own since.
+        # A second time: the app may have set its own `openapi` after install().
         _describe(app, internals)
         check_app(app, strict=strict, opaque=opaque)
 
@@ -77,10 +77,10 @@ def install(
 
 def check_app(app: object, *, strict: bool = False, opaque: Collection[str] = ()) -> None:
     """
-    Pass if *app* may serve; log the findings that do not stop it.
+    Return if *app* may serve; log the findings that do not stop it.
 
     Raises:
-        ConfigurationError: A route is weaker than it is written, or with *strict* anything was found.
+        ConfigurationError: A route is weaker than it is written; with *strict*, anything was found.
 
     """
     found = findings(app, opaque=opaque)
@@ -98,7 +98,7 @@ def check_app(app: object, *, strict: bool = False, opaque: Collection[str] = ()
 
 
 def announce(internals: Internals, app: object, *, opaque: Collection[str] = ()) -> None:
-    """Log, in one line, with what the guard starts and what it guards; in another one, what that leaves open."""
+    """Log which pools and routes are guarded, and warn if tokens for other APIs are accepted."""
     listed = routes(app)
     public = sum(route.public for route in listed)
     default = [route for route in listed if not route.public and not route.requirements]
@@ -118,7 +118,7 @@ def announce(internals: Internals, app: object, *, opaque: Collection[str] = ())
     for_anyone = [route for route in listed if not route.public and not route.scopes]
     if undirected and for_anyone:
         log.logger.warning(
-            "any valid token will do for %s, also one that was issued for another API of %s: name this API in "
+            "any valid token is accepted for %s, also one that was issued for another API of %s: name this API in "
             "UserPool(..., resource_servers={'orders'})",
             _several([f"{route.method} {route.path}" for route in for_anyone]),
             _several(undirected),
@@ -154,7 +154,7 @@ def _check_app(guard: HasInternals, app: object) -> None:
     if any(installed.guard is guard for installed in installed_on(app)):
         raise ConfigurationError("this guard is installed on the app already; call guard.install(app) once")
     if guard in marks_of(app).public:
-        raise ConfigurationError("the app is marked public; drop guard.public(app), or install another guard on it")
+        raise ConfigurationError("the app is marked public; remove guard.public(app), or install another guard on it")
 
 
 def _describe(app: Any, internals: Internals) -> None:
@@ -163,7 +163,7 @@ def _describe(app: Any, internals: Internals) -> None:
 
 
 def _keep_outermost(app: Starlette) -> None:
-    """Have the guard stand outside of all middleware but CORS, whatever is added later."""
+    """Keep the guard outside of all middleware except CORS, also of middleware that is added later."""
     build: Callable[[], Any] = app.build_middleware_stack
 
     def build_with_guard_outermost() -> Any:
@@ -174,7 +174,7 @@ def _keep_outermost(app: Starlette) -> None:
 
 
 def _distance(entry: Middleware) -> int:
-    # CORS stays outside: browsers hide an answer from scripts that has no CORS headers, and preflights have no token.
+    # CORS stays outside: browsers hide an answer without CORS headers from scripts, and preflights have no token.
     if isinstance(entry.cls, type) and issubclass(entry.cls, CORSMiddleware):
         return 0
     return 1 if is_guard_middleware(entry.cls) else 2

@@ -1,4 +1,4 @@
-"""Keywords that a class does not have: the error names the one that was meant."""
+"""An error for keywords that a class does not have; it names the keyword that was probably meant."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def new_of(init: Callable[..., None], instead: Mapping[str, str]) -> Callable[..
     """
     Return a `__new__` that refuses keywords that *init* does not have.
 
-    Type checkers must not see it: they judge calls by *init*. It comes first, so that a required argument whose name is
-    misspelt is not just called missing.
+    Hide it from type checkers, so that they check calls against *init*. Python calls `__new__` before `__init__`, so a
+    misspelt required argument is reported as misspelt, not only as missing.
 
     Args:
         init: The `__init__` of the class.
-        instead: What to write, by wrong keyword.
+        instead: For each wrong keyword, what to write.
 
     """
     signature = inspect.signature(init)
 
     def __new__(cls: type, /, *_: Any, **given: Any) -> Any:  # noqa: N807 - what it is
-        # A subclass with an __init__ of its own has keywords of its own.
+        # A subclass with its own __init__ has its own keywords.
         if cls.__init__ is init:  # type: ignore[misc]
             for name in given.keys() - signature.parameters.keys():
                 close = "".join(

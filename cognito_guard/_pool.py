@@ -1,4 +1,4 @@
-"""A user pool as configuration: its id, and all that follows from it."""
+"""A user pool as configuration: its id, and everything that follows from the id."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cognito_guard._urls import check_fetchable, check_url, is_insecure
 from cognito_guard.errors import ConfigurationError
 
 FIXTURE_POOL_ID: Final = "eu-central-1_Testing00"
-"""The pool of the pytest fixture `guard`, which exists nowhere: tests override the fixture."""
+"""The pool of the default fixture `guard`. It does not exist: tests override the fixture."""
 
 _POOL_ID: Final = re.compile(r"(?P<region>[a-z0-9-]+)_[0-9a-zA-Z]+")
 _POOL_ID_LENGTH: Final = 55  # CreateUserPool, API reference
@@ -32,7 +32,7 @@ class AnyClient(Enum):
 
 
 ANY_CLIENT: Final = AnyClient.ANY_CLIENT
-"""Say `client_ids=ANY_CLIENT` to accept tokens of every app client of the pool, present and future."""
+"""Write `client_ids=ANY_CLIENT` to accept tokens of every app client of the pool, present and future."""
 
 
 class UserPool:
@@ -45,33 +45,33 @@ class UserPool:
 
     A token is meant for this API by these rules:
 
-    * With `resource_servers`, one of its scopes belongs to one of them: everything before the scope's last slash is
-      the identifier, exactly. Tokens of the client-credentials grant have no `aud`, so this is their audience.
+    * With `resource_servers`, one of the token's scopes must belong to one of them: the text before the scope's last
+      slash must equal the identifier. Tokens of the client-credentials grant have no `aud`, so this is their audience.
     * With `resource_servers`, a token whose `aud` holds anything but the token's own `client_id` (resource binding,
-      RFC 8707) must name one of `resource_servers` or of `audience` there, whatever its scopes. Then no scope of ours
-      is needed.
+      RFC 8707) must name one of `resource_servers` or `audience` in `aud`, whatever its scopes are. A scope of this API
+      is then not needed.
     * With `audience` alone, `aud` must name one of its values. Tokens of the client-credentials grant never have an
       `aud`, so all of these are refused.
-    * With neither, any token of the pool for one of `client_ids` is accepted, also one that was issued for another API.
+    * With neither, any token of the pool for one of `client_ids` is accepted, even one that was issued for another API.
 
-    Users who signed in through the SDK (`InitiateAuth`) have the scope `aws.cognito.signin.user.admin` alone, so
-    `resource_servers` refuses them. Have them sign in at managed login with a scope of this API, or add one in a
+    Users who signed in through the SDK (`InitiateAuth`) have only the scope `aws.cognito.signin.user.admin`, so
+    `resource_servers` refuses them. Let them sign in at managed login with a scope of this API, or add one in a
     pre-token-generation trigger (V2_0).
 
     Args:
-        pool_id: Such as `eu-central-1_AbCdEf123`.
+        pool_id: The id of the pool, such as `eu-central-1_AbCdEf123`.
         client_ids: The app clients whose tokens are accepted, or `ANY_CLIENT`.
         resource_servers: Identifiers of this API's resource servers, names or URLs: `{"orders"}`.
-        issuers: Exact values of `iss` to accept, in place of those that follow from the id.
-        jwks_url: Where the key set is, in place of `<issuer>/.well-known/jwks.json`.
+        issuers: Exact values of `iss` to accept, instead of those that follow from the id.
+        jwks_url: The URL of the key set, instead of `<issuer>/.well-known/jwks.json`.
         token_url: The pool's token endpoint (`https://<domain>/oauth2/token`), for the OpenAPI document; it cannot be
             derived, because the domain is chosen freely.
-        replica_regions: Regions the pool is replicated to; the issuers of these are accepted too.
+        replica_regions: Regions to which the pool is replicated; their issuers are accepted too.
         audience: Values of `aud` that name this API beside `resource_servers`, or alone; see the rules above.
         jwks: A saved key set to start from, as a mapping or the path of a JSON file. Trusted until
             `KeyPolicy.stale_for` after start, and replaced as soon as the real one can be fetched.
-        allow_insecure_http: Accept plain `http://` URLs of any host, for containers in development. Anyone on the way
-            can then replace the keys and forge tokens; a warning in the log says so.
+        allow_insecure_http: Accept plain `http://` URLs of any host, for containers in development. Anyone between the
+            two hosts can then replace the keys and forge tokens; a warning in the log says so.
 
     Attributes:
         has_own_issuers: Whether `issuers` was given: the tokens may come from something other than Cognito.
@@ -163,8 +163,9 @@ class UserPool:
 
         `COGNITO_USER_POOL_ID` and `COGNITO_CLIENT_IDS` are required. `COGNITO_RESOURCE_SERVERS`,
         `COGNITO_REPLICA_REGIONS`, `COGNITO_AUDIENCE`, `COGNITO_ISSUER`, `COGNITO_JWKS_URL` and `COGNITO_TOKEN_URL` are
-        the arguments of these names, and `COGNITO_ALLOW_INSECURE_HTTP=1` is `allow_insecure_http=True`. Several values
-        of one variable have commas in between; an identifier that holds a comma has to be given as an argument.
+        the arguments of these names, and `COGNITO_ALLOW_INSECURE_HTTP=1` is `allow_insecure_http=True`. Separate
+        several values of one variable with commas. An identifier that contains a comma can only be given as an
+        argument.
 
         Raises:
             ConfigurationError: A required variable is missing or empty, or a value is invalid.
@@ -196,7 +197,7 @@ class UserPool:
 
     @property
     def issuer(self) -> str:
-        """The first of `issuers`: the ORIGINAL form, unless they were given."""
+        """The first of `issuers`: the ORIGINAL form, unless `issuers` was given."""
         return self.issuers[0]
 
     def __repr__(self) -> str:
@@ -205,7 +206,7 @@ class UserPool:
 
 
 def common_resource_server(pools: Iterable[UserPool]) -> str | None:
-    """Return the identifier that is the only resource server of each of *pools*; None if there is no such one."""
+    """Return the identifier if each of *pools* has this one resource server and no other; else None."""
     servers = {pool.resource_servers for pool in pools}
     only = servers.pop() if len(servers) == 1 else frozenset[str]()
     return next(iter(only)) if len(only) == 1 else None

@@ -13,15 +13,15 @@ T = TypeVar("T")
 
 
 class _Signed:
-    """Keeps a payload as bytes: nobody can change it, and it takes a third of the memory of parsed claims."""
+    """Keeps a payload as bytes: these cannot be changed, and take a third of the memory of parsed claims."""
 
     __slots__ = ("_payload",)
-    # Not in the dataclass below: a field would be in its JSON.
+    # Not a field of the dataclass below: FastAPI would put it into the JSON.
     _payload: bytes
 
     @property
     def claims(self) -> Mapping[str, Any]:
-        """The whole payload, parsed anew for everyone who asks: a change to it changes nothing else."""
+        """The whole payload. Each access parses it again, so a change to the result changes nothing else."""
         claims: Mapping[str, Any] = json.loads(self._payload.decode())
         return claims
 
@@ -31,24 +31,24 @@ class Principal(_Signed):
     """
     The caller, as a verified access token describes it.
 
-    An immutable value: it can be compared, hashed, copied and pickled, and a FastAPI handler may return it; its JSON
-    leaves `claims` out, and so do `repr` and comparison. It fits where Starlette wants a user (`request.user`).
+    An immutable value: it can be compared, hashed, copied and pickled, and a FastAPI handler may return it. JSON,
+    `repr` and comparison leave `claims` out. It can be Starlette's user (`request.user`).
 
-    What is here was signed by the user pool. Whether the token has been revoked since, or the user disabled, is not
-    known.
+    The user pool has signed everything here. The token may have been revoked since, or the user disabled: that is not
+    checked.
 
     Attributes:
         client_id: The app client that obtained the token.
         scopes: What the token grants.
-        subject: `sub`: the user, or the app client again where no user is involved.
+        subject: `sub`: the user, or the app client if there is no user.
         username: The user's name, or None for a machine.
         groups: The user's groups (`cognito:groups`).
         issuer: `iss`: the user pool.
-        token_id: `jti`, where the pool gives its tokens one.
+        token_id: `jti`, or None if the token has none.
         issued_at: `iat`, in seconds since the epoch.
         expires_at: `exp`, in seconds since the epoch.
-        claims: The whole payload, parsed anew on each access; keep it in a variable to look at several claims. It may
-            hold anything that a trigger put there.
+        claims: The whole payload, parsed again on each access; keep it in a variable to read several claims. It may
+            contain anything that a trigger has added.
 
     """
 
@@ -105,7 +105,7 @@ class Principal(_Signed):
     @property
     def is_machine(self) -> bool:
         """
-        Whether no user is behind the token: it comes from the client-credentials grant.
+        Whether the token was issued to a client without a user (client-credentials grant).
 
         Cognito then writes the client id as `sub`, and no `username`; a trigger can change neither.
         """
@@ -121,8 +121,9 @@ class Principal(_Signed):
         """
         `<issuer>#<subject>`, unique across user pools (Starlette's `BaseUser`, OWASP ASVS 5.0 10.3.3).
 
-        Cognito gives one pool several issuers; here it is always the ORIGINAL one, so that users stay who they are when
-        a pool is switched to another, or their token comes from a replica. The client id stands in for a missing `sub`.
+        Cognito gives one pool several issuers. This is always the ORIGINAL one, so the identity of a user stays the
+        same if the pool is switched to another form, or if a replica issued the token. If `sub` is missing, the client
+        id is used.
         """
         return f"{original_issuer(self.issuer)}#{self.subject or self.client_id}"
 
@@ -138,7 +139,8 @@ class Principal(_Signed):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        # Written, but never read: a handler that forgets Depends() must not take a caller from the body of a request.
+        # JSON can be written, but not read: a handler that forgets Depends() must not read a caller from the body of a
+        # request.
         from pydantic_core import core_schema  # noqa: PLC0415 - asked for by pydantic alone
 
         return core_schema.no_info_before_validator_function(_only_a_principal, handler(source))
@@ -167,7 +169,7 @@ def signed_principal(  # noqa: PLR0917 - keywords are half of what the construct
     payload: bytes,
     /,
 ) -> Principal:
-    """Return what the constructor would, in a third of the time: for each token that was never seen before."""
+    """Return what the constructor would return, in a third of the time. Used for tokens not seen before."""
     principal = _new(Principal)
     _set_client_id(principal, client_id)
     _set_scopes(principal, scopes)
@@ -184,7 +186,7 @@ def signed_principal(  # noqa: PLR0917 - keywords are half of what the construct
 
 _new: Final = object.__new__
 _FIELDS: Final = tuple(field.name for field in fields(Principal))
-# The descriptors of the slots get past __setattr__, and take two thirds of the time of object.__setattr__.
+# The descriptors of the slots bypass __setattr__, in two thirds of the time of object.__setattr__.
 _FILL: Final = tuple(getattr(Principal, name).__set__ for name in (*_FIELDS, "_payload"))
 (
     _set_client_id,

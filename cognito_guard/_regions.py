@@ -7,7 +7,7 @@ from typing import Final
 
 from cognito_guard.errors import ConfigurationError
 
-# Longest prefixes first: every partition that AWS runs and the DNS suffix of its endpoints.
+# Every partition of AWS and the DNS suffix of its endpoints; longest prefixes first.
 _PARTITIONS: Final = (
     (re.compile(r"us-isob-[a-z]+-\d{1,2}"), "sc2s.sgov.gov"),
     (re.compile(r"(us|eu)-isof-[a-z]+-\d{1,2}"), "csp.hci.ic.gov"),
@@ -29,7 +29,7 @@ LISTED: Final = frozenset(
     eu-isoe-west-1 us-iso-east-1 us-iso-west-1 us-isob-east-1 us-isob-west-1 us-isof-east-1 us-isof-south-1
     """.split()  # noqa: SIM905 - a list literal would take a line for each
 )
-"""Every region in that file. AWS opens new ones, so another name is worth a warning, not a refusal."""
+"""Every region in that file. AWS opens new ones, so another name gets a warning and is not refused."""
 
 
 def dns_suffix(region: str) -> str:
@@ -49,7 +49,7 @@ def dns_suffix(region: str) -> str:
 
 
 def doubt_about(region: str) -> str | None:
-    """Return a sentence about a *region* that AWS does not list, with the most similar listed one; None if it does."""
+    """Return a sentence about a *region* that AWS does not list, with the most similar one; None if AWS lists it."""
     if region in LISTED:
         return None
     from difflib import get_close_matches  # noqa: PLC0415 - needed for typing mistakes only
@@ -65,7 +65,7 @@ _SUFFIXES: Final = frozenset(suffix for _, suffix in _PARTITIONS)
 
 
 def original_issuer(issuer: str) -> str:
-    """Return the ORIGINAL form of *issuer*, if it is one that Cognito gives a pool or a replica; else *issuer*."""
+    """Return the ORIGINAL form of *issuer* if Cognito gives it to a pool or a replica; else *issuer* itself."""
     match = _ISSUER.fullmatch(issuer)
     if match is None or match[1] not in _SUFFIXES:
         return issuer

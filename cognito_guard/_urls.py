@@ -1,4 +1,4 @@
-"""URLs as configuration: which ones are accepted, and which may be fetched from."""
+"""URLs as configuration: which ones are accepted, and from which ones the guard may fetch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_fetchable(option: str, url: str, *, allow_insecure_http: bool) -> str:
     Return *url* as it is.
 
     Raises:
-        ConfigurationError: As `check_url`; or it is plain http to another host than this one, without permission.
+        ConfigurationError: As `check_url`; or the URL is plain http to another host and *allow_insecure_http* is False.
 
     """
     if is_insecure(check_url(option, url)) and not allow_insecure_http:
@@ -44,13 +44,13 @@ def check_fetchable(option: str, url: str, *, allow_insecure_http: bool) -> str:
 
 
 def is_insecure(url: str) -> bool:
-    """Return whether *url* is plain http to another host than this one."""
+    """Return whether *url* is plain http to a host other than this machine."""
     parts = urlsplit(url)
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether *host*, a name or an address, is this very machine."""
+    """Return whether *host*, a name or an address, is this machine."""
     if host == "localhost":
         return True
     try:

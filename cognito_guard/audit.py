@@ -1,5 +1,5 @@
 """
-Which routes of an app are open to whom, and which of them are not guarded as they should be.
+Lists what each route of an app requires, and which routes are not guarded as written.
 
     audit.routes(app)           every route, with what it requires
     audit.findings(app)         what is wrong with some of them, and middleware that may answer before the guard
@@ -24,12 +24,12 @@ __all__ = ["Finding", "RouteEntry", "assert_guarded", "findings", "routes"]
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    Something that is wrong with a route or with the app, or that is not said and should be.
+    Something that is wrong with a route or with the app, or that should be said and is not.
 
     Attributes:
-        route: The route, or None where it is about the app.
-        problem: What it is, and what to do.
-        stops: Whether it makes the route weaker than it is written: then the app does not start.
+        route: The route, or None if the finding is about the app.
+        problem: What is wrong, and what to do.
+        stops: Whether the route is weaker than it is written. If so, the app does not start.
 
     """
 
@@ -50,16 +50,16 @@ def routes(app: object) -> list[RouteEntry]:
 
 def findings(app: object, *, opaque: Collection[str] = (), scopes: Collection[str] | None = None) -> list[Finding]:
     """
-    Return what is wrong with the routes of *app*, what stops it first.
+    Return what is wrong with the routes of *app*. Findings that stop the app come first.
 
-    That is: a route that is weaker than it is written; no guard in front; a requirement of a guard that is not
-    installed; nothing said at the route itself, so that any valid token will do; an app whose routes cannot be
-    inspected; middleware outside of the guard that may answer strangers.
+    Findings are: a route that is weaker than it is written; no guard in front of a route; a requirement of a guard that
+    is not installed; a route that says nothing itself, so any valid token is accepted; an app whose routes cannot be
+    inspected; middleware outside of the guard that may answer callers without a token.
 
     Args:
         app: The app, with its guard installed.
         opaque: Paths of apps whose routes need not be inspected, such as static files.
-        scopes: The scopes that exist; others are taken for misspelt. None: any scope may.
+        scopes: The scopes that exist; any other scope is a finding. None: scopes are not checked.
 
     """
     known = None if scopes is None else frozenset(scopes)
@@ -70,10 +70,10 @@ def findings(app: object, *, opaque: Collection[str] = (), scopes: Collection[st
 
 def assert_guarded(app: object, *, opaque: Collection[str] = (), scopes: Collection[str] | None = None) -> None:
     """
-    Pass if `findings` finds nothing; made for a test: `assert_guarded(app)`.
+    Raise if `findings` finds anything. Made for a test: `assert_guarded(app)`.
 
     Raises:
-        AssertionError: It does; the message lists it.
+        AssertionError: Something was found; the message lists it.
 
     """
     found = findings(app, opaque=opaque, scopes=scopes)
@@ -91,7 +91,7 @@ def _about(route: RouteEntry, opaque: frozenset[str], scopes: frozenset[str] | N
 def _problems(route: RouteEntry, opaque: frozenset[str], scopes: frozenset[str] | None) -> Iterator[str]:
     if not route.guarded:
         yield (
-            "requires a guard that is not installed, and so refuses everyone; call guard.install(app) on this very "
+            "requires a guard that is not installed, so everyone is refused; call guard.install(app) on this very "
             "app, or write the requirement with the guard that is installed"
             if route.requirements
             else "no guard stands in front of it; call guard.install(app)"
@@ -99,8 +99,8 @@ def _problems(route: RouteEntry, opaque: frozenset[str], scopes: frozenset[str] 
     elif not route.requirements and not route.public and not route.built_in:
         if not route.opaque:
             yield (
-                "says nothing of its own, so any valid token will do; "
-                "say guard.require(...), guard.authenticated or guard.public"
+                "has no requirement of its own, so any valid token is accepted; "
+                "write guard.require(...), guard.authenticated or guard.public"
             )
         elif route.path not in opaque:
             yield "its routes cannot be inspected; allow it by its path if any valid token may reach it"
@@ -111,7 +111,7 @@ def _problems(route: RouteEntry, opaque: frozenset[str], scopes: frozenset[str] 
 
 
 def _nowhere(app: object) -> Iterator[str]:
-    """Yield what is wrong with the public paths of an app's guards: paths that no route has."""
+    """Yield what is wrong with the public paths of an app's guards, such as paths that no route has."""
     listed = list(census(app))
     for _, _, public_paths in installed_on(app):
         for method, path in sorted(public_paths):
@@ -126,7 +126,7 @@ def _nowhere(app: object) -> Iterator[str]:
 
 
 def _leads_to(route: RouteEntry, path: str) -> bool:
-    # What is mounted and cannot be inspected may have anything below its path; so may a route behind a host.
+    # A mounted app that cannot be inspected may have any path below its own. So may a route behind a host.
     if route.opaque:
         return path.startswith(route.path.rstrip("/"))
     return not route.path.startswith("/") or compile_path(route.path)[0].fullmatch(path) is not None
@@ -141,6 +141,6 @@ def _in_front(app: object) -> Iterator[str]:
             if not module.startswith("starlette.") or getattr(cls, "__name__", "") == "BaseHTTPMiddleware":
                 name = getattr(cls, "__qualname__", repr(cls))
                 yield (
-                    f"{module}:{name} stands outside of the guard and may answer strangers; "
+                    f"{module}:{name} stands outside of the guard and may answer callers without a token; "
                     "guard.install(app, outermost=True) puts the guard in front of it"
                 )

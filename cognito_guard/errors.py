@@ -2,24 +2,24 @@
 Everything that can go wrong, as one tree.
 
     GuardError
-    ├── ConfigurationError            the guard is held wrong; raised at import or start-up (also a ValueError)
-    ├── RefusalError                  a request is not let through (also a Starlette HTTPException)
-    │   ├── BearerError               ... because of the caller, in the words of RFC 6750 section 3.1
+    ├── ConfigurationError            a setting is invalid; raised at import or start-up (also a ValueError)
+    ├── RefusalError                  a request is refused (also a Starlette HTTPException)
+    │   ├── BearerError               ... because of the caller (RFC 6750 section 3.1)
     │   │   ├── MissingTokenError         401  no bearer token was sent
     │   │   ├── InvalidRequestError       400  the Authorization header is not one "Bearer <token>"
-    │   │   ├── InvalidTokenError         401  the token is no good
-    │   │   │   ├── MalformedTokenError        not a JWT of the one form accepted here
+    │   │   ├── InvalidTokenError         401  the token is not accepted
+    │   │   │   ├── MalformedTokenError        the token is not a JWT of the form that Cognito uses
     │   │   │   ├── ClaimError                 a claim is missing, of the wrong type or of another value
     │   │   │   │   └── AudienceError              the token is meant for another API
-    │   │   │   ├── ExpiredTokenError          its time is over
-    │   │   │   └── SignatureError             no key of the pool made its signature
-    │   │   └── InsufficientScopeError    403  a good token that does not grant this
-    │   ├── KeysUnavailableError      503  ... because there are no keys to judge it with
-    │   └── NotInstalledError         500  ... because no guard stands in front of the route
+    │   │   │   ├── ExpiredTokenError          the token has expired
+    │   │   │   └── SignatureError             the signature was not made by a key of the pool
+    │   │   └── InsufficientScopeError    403  the token is valid, but does not grant what the route requires
+    │   ├── KeysUnavailableError      503  ... because there are no keys to verify the token with
+    │   └── NotInstalledError         500  ... because the guard is not installed
     └── TokenRequestError             a token could not be obtained (the calling side)
 
-A refusal's `reason` is for logs and metrics, its `description` for the caller. Both come from the fixed
-vocabulary below: nothing a token or a stranger says ever gets into them.
+A refusal's `reason` is for logs and metrics, its `description` for the caller. Both come from the fixed vocabulary
+below. Nothing from a token or a request ever gets into them.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ class GuardError(Exception):
 
 
 class ConfigurationError(GuardError, ValueError):
-    """The guard is set up in a way that can not be meant; the message says what to do."""
+    """A setting is invalid; the message says how to fix it."""
 
 
 class RefusalError(GuardError, HTTPException):
     """
-    Base of everything that ends a request; it knows its own answer.
+    Base of the errors that refuse a request. Each knows its status and its words.
 
     Attributes:
         status: The HTTP status to answer with (`status_code` is the same, for Starlette's handlers).
-        code: The error code on the wire (RFC 6750 section 3.1), or None where the RFC wants none.
-        reason: A stable word for logs and metrics, finer than *code*.
+        code: The error code in the answer (RFC 6750 section 3.1), or None if the RFC asks for none.
+        reason: A stable word for logs and metrics, more precise than *code*.
         description: One sentence for the caller, printable ASCII without quotes or backslashes.
-        headers: The headers of the answer; None for an error that no guard has given its own.
+        headers: The headers of the answer; None until a guard has set them.
     """
 
     status: ClassVar[int] = 500
@@ -78,7 +78,7 @@ class RefusalError(GuardError, HTTPException):
         super().__init__(self.status, self.description)
 
     def with_headers(self, headers: dict[str, str]) -> Self:
-        """Return a copy that has *headers*, without traceback."""
+        """Return a copy with *headers* and without traceback."""
         copy = type(self).__new__(type(self), *self.args)
         copy.__dict__.update(self.__dict__, headers=headers)
         return copy
@@ -113,14 +113,14 @@ class InvalidRequestError(BearerError):
 
 
 class InvalidTokenError(BearerError):
-    """The token is expired, malformed, from elsewhere or otherwise no good."""
+    """The token is not accepted: it is expired, malformed, or from elsewhere, for example."""
 
     status = 401
     code: ClassVar[str | None] = "invalid_token"
 
 
 class MalformedTokenError(InvalidTokenError):
-    """The token is not a compact JWS with the header that Cognito gives its tokens."""
+    """The token is not a compact JWS with a header like Cognito's."""
 
     _vocabulary: ClassVar = {
         "oversized": "The access token is too long.",
@@ -133,7 +133,7 @@ class MalformedTokenError(InvalidTokenError):
 
 class ClaimError(InvalidTokenError):
     """
-    One claim is missing, of the wrong type, or of a value that is not accepted.
+    One claim is missing, has the wrong type, or has a value that is not accepted.
 
     Attributes:
         claim: The name of the claim, one of those this package checks.
@@ -151,9 +151,9 @@ class ClaimError(InvalidTokenError):
 
 class AudienceError(ClaimError):
     """
-    The token is not meant for this API: neither its scopes nor its `aud` name what the pool is set up with.
+    The token is not meant for this API, by its scopes or its `aud`.
 
-    The rules stand at `UserPool`. `claim` is `aud`, also where a scope of this API would have been enough.
+    `UserPool` has the rules. `claim` is `aud`, even if a scope of this API would have been enough.
     """
 
     _vocabulary: ClassVar = {"audience": "The access token is not meant for this API."}
@@ -163,7 +163,7 @@ class AudienceError(ClaimError):
 
 
 class ExpiredTokenError(InvalidTokenError):
-    """The token's time is over. Says nothing about the rest of it."""
+    """The token has expired. Nothing is said about the rest of it."""
 
     _vocabulary: ClassVar = {"expired": "The access token has expired."}
 
@@ -172,7 +172,7 @@ class ExpiredTokenError(InvalidTokenError):
 
 
 class SignatureError(InvalidTokenError):
-    """No key that the user pool publishes made this signature."""
+    """The signature was not made by a key that the user pool publishes."""
 
     _vocabulary: ClassVar = {
         "unknown_key": "The access token is signed with a key that the user pool does not publish.",
@@ -182,10 +182,10 @@ class SignatureError(InvalidTokenError):
 
 class InsufficientScopeError(BearerError):
     """
-    The token is good, but does not grant what the route requires.
+    The token is valid, but does not grant what the route requires.
 
     Attributes:
-        required: The scopes that the route asks for, sorted; empty where it asks for anything else.
+        required: The scopes that the route asks for, sorted; empty if it asks for something else.
         needed: What the route asks for, in words; for logs.
     """
 
@@ -206,10 +206,10 @@ class InsufficientScopeError(BearerError):
 
 class KeysUnavailableError(RefusalError):
     """
-    There is no key to judge the token with: the user pool's key set could not be fetched.
+    There is no key to verify the token with: the user pool's key set could not be fetched.
 
     Attributes:
-        retry_after: Whole seconds after which trying again makes sense, at least 1.
+        retry_after: Whole seconds after which the caller may try again, at least 1.
     """
 
     status = 503
@@ -222,7 +222,7 @@ class KeysUnavailableError(RefusalError):
 
 
 class NotInstalledError(RefusalError):
-    """A route requires something of this guard, but the guard has not seen the request."""
+    """A route has a requirement of this guard, but the guard has not seen the request."""
 
     status = 500
     code: ClassVar[str | None] = "server_error"
@@ -234,18 +234,18 @@ class NotInstalledError(RefusalError):
 
 class TokenRequestError(GuardError):
     """
-    The token endpoint did not give a token (the calling side, `cognito_guard.client`).
+    No token was obtained from the token endpoint (the calling side, `cognito_guard.client`).
 
-    Neither message nor attributes hold a secret, a token or text that the token endpoint wrote.
+    Message and attributes never contain a secret, a token or text that the token endpoint wrote.
 
     Attributes:
         error: The OAuth error code of the answer (RFC 6749 section 5.2, RFC 8707 section 2), or one of this package:
             `throttled`, `unavailable`, `unreachable`, `timeout`, `redirected`, `invalid_answer`,
             `secret_unavailable`, `no_thread`.
         status: The HTTP status of the answer, or None if there was none.
-        retry_after: Seconds after which another call makes sense, or None if only a change of settings helps.
+        retry_after: Seconds after which another call may succeed, or None if only a change of settings helps.
         cause: The type of the exception that ended the attempt, such as `ConnectError`, or None.
-        advice: What to do, one sentence.
+        advice: What to do, in one sentence.
     """
 
     _advice: ClassVar[dict[str, str]] = {

@@ -1,8 +1,8 @@
 """
-What the guard tells `on_event`, one frozen object per occasion.
+What the guard passes to `on_event`: one frozen object for each occasion.
 
-Handlers are called where the thing happens: for requests on the event loop, for keys on a thread of the guard's. They
-must not block. An exception in one is logged and goes no further.
+`on_event` is called where the event happens: on the event loop for requests, on a thread of the guard for keys. It must
+not block. Its exceptions are logged and have no other effect.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Event", "KeysFailed", "KeysFetched", "Refused", "Verified"]
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A token was accepted. Whether it grants what the route requires is not decided yet."""
+    """A token was accepted. Whether it grants what the route requires is decided later."""
 
     principal: Principal
 
@@ -27,19 +27,19 @@ class Refused:
     A request was refused.
 
     Attributes:
-        status: The HTTP status it was answered with.
-        reason: The error's `reason`: of a small, fixed set, fit for a metric's label.
-        client_id: The app client, once its token was verified, or None.
+        status: The HTTP status of the answer.
+        reason: The error's `reason`: one of a small, fixed set, so it can be the label of a metric.
+        client_id: The app client if its token was verified, or None.
         method: The HTTP method, or `WEBSOCKET`.
         route: The template of the route, if one was chosen; else the path as it was sent, percent-encoded, without the
-            query, cut at 128 characters. A metric's label only where `status` is 403.
-        found: What the token or the request says, where that has the form that Cognito gives it; else its type and
-            length. Not verified, unless `status` is 403. None where there is nothing to show.
+            query, cut at 128 characters. Use it as the label of a metric only if `status` is 403.
+        found: What the token or the request says, if it has the form that Cognito gives it; else its type and length.
+            Not verified, unless `status` is 403. None if there is nothing to show.
         accepted: What would have been accepted, or None.
         hint: What to look at, or None.
         claimed_client_id: The app client that the refused token names, not verified, or None. Anyone can write it.
 
-    What explains does not count for equality: its words may change from release to release.
+    `found`, `accepted` and `hint` are not compared: their words may change from release to release.
 
     """
 
@@ -61,9 +61,9 @@ class KeysFetched:
 
     Attributes:
         pool_id: The user pool.
-        kids: The keys that now verify tokens.
-        added: Those of them that are new or changed.
-        removed: Those that verify tokens no longer.
+        kids: The ids of all keys that now verify tokens.
+        added: The ids that are new, or whose key has changed.
+        removed: The ids that no longer verify tokens.
 
     """
 
@@ -80,8 +80,8 @@ class KeysFailed:
 
     Attributes:
         pool_id: The user pool.
-        error: Each URL that was asked, and what went wrong with it, in words fit for a status page.
-        usable: Whether keys fetched earlier still verify tokens.
+        error: Each URL that was asked, and what went wrong with it, in words for your operators.
+        usable: Whether keys that were fetched earlier still verify tokens.
         advice: What to look at, or "".
         next_attempt: Seconds until the next attempt may start; it starts when a request needs it.
 

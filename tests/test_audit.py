@@ -188,7 +188,7 @@ def test_an_app_that_says_everything_has_no_findings(guard: CognitoGuard) -> Non
 @pytest.mark.parametrize(
     ("extra", "problem"),
     [
-        (lambda guard: Route("/x", functools.partial(handler)), "says nothing of its own"),
+        (lambda guard: Route("/x", functools.partial(handler)), "has no requirement of its own"),
         (lambda guard: Mount("/x", app=raw_app), "cannot be inspected"),
         (lambda guard: WebSocketRoute("/x", RawApp()), "cannot be inspected"),
     ],
@@ -222,14 +222,14 @@ def test_a_decorator_in_the_wrong_place_is_found(guard: CognitoGuard) -> None:
     assert [finding.route and finding.route.path for finding in found] == ["/x", "/x"]
     assert "move it below" in found[0].problem
     assert [finding.stops for finding in found] == [True, False]
-    assert "says nothing of its own" in found[1].problem
+    assert "has no requirement of its own" in found[1].problem
 
 
 def test_an_app_without_a_guard_is_found(guard: CognitoGuard, make_guard: MakeGuard) -> None:
     app = Starlette(routes=[Route("/plain", functools.partial(handler)), Route("/read", guard.require(READ)(handler))])
     assert [finding.problem.split(";")[0] for finding in findings(app)] == [
         "no guard stands in front of it",
-        "requires a guard that is not installed, and so refuses everyone",
+        "requires a guard that is not installed, so everyone is refused",
     ]
 
     assert rows(app)["GET", "/plain"] == "NO GUARD"
@@ -288,7 +288,7 @@ def test_fastapis_own_pages_are_not_for_the_app_to_mark(guard: CognitoGuard) -> 
 def test_a_strict_app_does_not_start_with_findings(guard: CognitoGuard, backend: Any) -> None:
     app = guarded(guard, Route("/x", functools.partial(handler)), strict=True)
 
-    with pytest.raises(ConfigurationError, match="says nothing of its own"), TestClient(app, backend=backend):
+    with pytest.raises(ConfigurationError, match="has no requirement of its own"), TestClient(app, backend=backend):
         raise AssertionError
     with pytest.raises(ConfigurationError, match="refusing to start"):
         TestClient(app, backend=backend).get("/read")

@@ -131,7 +131,7 @@ def test_strict_fails_and_names_the_route(shop: str, run: Run, capsys: pytest.Ca
     assert capsys.readouterr().err == ""
 
     assert run("routes", f"{shop}:careless", "--strict") == 1
-    assert f"GET /forgotten ({shop}:forgotten): says nothing of its own" in capsys.readouterr().err
+    assert f"GET /forgotten ({shop}:forgotten): has no requirement of its own" in capsys.readouterr().err
 
     assert run("routes", f"{shop}:app", "--strict") == 1
     assert run("routes", f"{shop}:app", "--strict", "--opaque", "/static") == 0

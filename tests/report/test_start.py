@@ -46,7 +46,7 @@ def test_one_line_says_with_what_the_guard_starts(for_orders: CognitoGuard) -> N
     app = Starlette(routes=routes)
     for_orders.install(app)
 
-    lines = [line for line in started(app) if "guarding" in line or "any valid token will do" in line]
+    lines = [line for line in started(app) if "guarding" in line or "any valid token is accepted" in line]
 
     assert lines[-1] == (
         "INFO guarding with eu-central-1_AbCdEf123 (1 client, 2 keys, fetched 0 s ago); routes: 2 with a requirement, "
@@ -84,7 +84,7 @@ def test_without_lifespan_the_first_connection_has_the_line_made(for_orders: Cog
     assert len([line for line in lines if "guarding with" in line]) == 1
 
 
-OPEN_TO_OTHER_APIS = "WARNING any valid token will do for "
+OPEN_TO_OTHER_APIS = "WARNING any valid token is accepted for "
 
 
 def test_routes_for_any_valid_token_of_the_pool_are_warned_of(guard: CognitoGuard) -> None:
