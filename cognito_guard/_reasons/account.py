@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from starlette.types import Scope
 
@@ -16,6 +17,8 @@ from cognito_guard.errors import InsufficientScopeError, RefusalError
 
 # Of the registry of HTTP authentication schemes (IANA), what clients send in practice.
 _SCHEMES: Final = {scheme.lower(): scheme for scheme in ("Basic", "Digest", "DPoP", "Negotiate", "AWS4-HMAC-SHA256")}
+# What the user pool has signed cannot hold its own signature.
+_VERIFIED: Final = Shown(())
 _START: Final = len("bearer ")
 
 
@@ -24,19 +27,19 @@ def account_of(
 ) -> Account:
     """Return where the request with *scope* was refused, and why; *credentials* are its Authorization headers."""
     shown = Shown(credentials)
-    method = shown.method(scope.get("method", "WEBSOCKET"))
-    route = _route(scope, shown)
+    method, route = shown.method(scope.get("method", "WEBSOCKET")), _route(scope, shown)
     try:
         evidence = _evidence(error, principal, credentials, verifier, shown)
     except Exception:  # noqa: BLE001 - a refusal stays what it is if its reasons cannot be told
         evidence = Evidence(error.description.rstrip("."))
-    word = "accepted" if principal is None else "needed"
-    found, accepted, hint, client_id = (None if value is None else _plain(value) for value in evidence[1:])
-    text = _sentence(evidence, word)
-    if principal is None and client_id is None:
+    text = _sentence(evidence, "accepted" if principal is None else "needed")
+    if principal is None and evidence.client_id is None:
         # Nothing else tells who called.
         text += shown.sender(scope.get("client"))
-    return Account(method, _plain(route), found, accepted, hint, client_id, _plain(text))
+    account = Account(method, route, evidence.found, evidence.accepted, evidence.hint, evidence.client_id, text)
+    # Our own settings may hold anything.
+    told = "".join(filter(None, account))
+    return account if told.isascii() and told.isprintable() else Account(*map(_escaped, account))
 
 
 def _route(scope: Scope, shown: Shown) -> str:
@@ -55,19 +58,19 @@ def _route(scope: Scope, shown: Shown) -> str:
 def _evidence(
     error: RefusalError, principal: Principal | None, credentials: list[bytes], verifier: Verifier, shown: Shown
 ) -> Evidence:
-    if isinstance(error, InsufficientScopeError) and principal is not None:
-        return _of_permission(error, principal, shown)
+    if principal is not None and isinstance(error, InsufficientScopeError):
+        return _of_permission(error, principal)
     if error.reason == "repeated_header":
         found = f"{len(credentials)} Authorization headers"
         return Evidence(f"{found} were sent", found, "one Authorization header", "look at proxies that add one")
     if error.reason == "missing_token":
         return _of_absence(credentials)
-    value = credentials[0].decode("latin-1")
+    token = credentials[0][_START:].lstrip(b" ")
     if error.reason == "malformed_header":
-        found = f"credentials of {len(value[_START:].strip())} characters that are no token"
+        found = f"credentials of {len(token.strip())} characters that are no token"
         hint = "write the token after Bearer, with one space in between and without quotes"
         return Evidence(f"the Authorization header has {found}", found, "Bearer <token>", hint)
-    return evidence_of(error.reason, value[_START:].lstrip(" "), verifier, shown)
+    return evidence_of(error.reason, token, verifier, shown)
 
 
 def _of_absence(credentials: list[bytes]) -> Evidence:
@@ -78,19 +81,13 @@ def _of_absence(credentials: list[bytes]) -> Evidence:
     return Evidence(f"the scheme of the Authorization header is {scheme}", scheme, "Bearer", "send Bearer <token>")
 
 
-def _of_permission(error: InsufficientScopeError, principal: Principal, shown: Shown) -> Evidence:
-    client_id = shown.client_id(principal.client_id)
+def _of_permission(error: InsufficientScopeError, principal: Principal) -> Evidence:
+    client_id = _VERIFIED.client_id(principal.client_id)
     needed = error.needed or " ".join(error.required)
-    found, hint = shown.scopes(sorted(principal.scopes)), f"assign the scope to the client {client_id}, if it may call"
     if error.reason == "scope":
-        elsewhere = [
-            name
-            for name in sorted(principal.scopes - set(error.required))
-            if name.rpartition("/")[2] in {scope.rpartition("/")[2] for scope in error.required}
-        ]
-        if elsewhere:
-            hint = f"the token has {shown.scopes(elsewhere)}, which is of another resource server"
+        found, elsewhere = _granted(principal.scopes, error.required)
         text = f"the token of client {client_id} grants {found}"
+        hint = elsewhere or f"assign the scope to the client {client_id}, if it may call"
     elif error.reason == "group":
         found = f"{len(principal.groups)} groups"
         text = f"the user at client {client_id} is in other groups, or in none"
@@ -99,6 +96,16 @@ def _of_permission(error: InsufficientScopeError, principal: Principal, shown: S
         found = "a machine" if principal.is_machine else "a user"
         text, hint = f"{found} calls through client {client_id}", ""
     return Evidence(text, found, needed, hint or None)
+
+
+@lru_cache(maxsize=256)
+def _granted(scopes: frozenset[str], required: tuple[str, ...]) -> tuple[str, str]:
+    """Return *scopes* in words, and whether any of them are those that are *required* but for the resource server."""
+    names = {scope.rpartition("/")[2] for scope in required}
+    ordered = sorted(scopes)
+    elsewhere = [each for each in ordered if each.rpartition("/")[2] in names and each not in required]
+    hint = f"the token has {_VERIFIED.scopes(elsewhere)}, which is of another resource server" if elsewhere else ""
+    return _VERIFIED.scopes(ordered), hint
 
 
 def _sentence(evidence: Evidence, word: str) -> str:
@@ -111,7 +118,5 @@ def _sentence(evidence: Evidence, word: str) -> str:
     return text if evidence.hint is None else f"{text}; {evidence.hint}"
 
 
-def _plain(text: str) -> str:
-    """Return *text*, in which our own settings may hold anything, as printable ASCII."""
-    is_plain = text.isascii() and text.isprintable()
-    return text if is_plain else text.encode("unicode_escape").decode("ascii")
+def _escaped(text: str | None) -> Any:
+    return text and text.encode("unicode_escape").decode("ascii")

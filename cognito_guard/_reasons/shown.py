@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ _SAFE: Final = "/%{}!$&'()*+,;=:@~"
 _PATH: Final = re.compile(r"[\w/%.-]*", re.ASCII)
 _ADDRESS: Final = re.compile(r"[0-9a-fA-F:.]{2,45}")
 _METHOD: Final = re.compile(r"[A-Z]{1,16}")
+_USUAL_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TOKEN_USES: Final = frozenset({"access", "id"})
 _ISSUER: Final = re.compile(
     r"https://(?:issuer-)?cognito-idp\.[a-z0-9-]{1,32}\.[a-z.]{1,32}/([a-z0-9-]{1,32}_[0-9a-zA-Z]{1,55})"
@@ -67,6 +69,8 @@ class Shown:
 
     def method(self, method: str) -> str:
         """Return an HTTP method."""
+        if method in _USUAL_METHODS:
+            return method
         return method if _METHOD.fullmatch(method) and not self._leaks(method) else "OTHER"
 
     def sender(self, client: Sequence[Any] | None) -> str:
@@ -124,7 +128,8 @@ def few(values: Collection[str]) -> str:
     return shown if len(values) <= _FEW else f"{shown} and {len(values) - _FEW} more"
 
 
-def first(values: Collection[str]) -> str:
+@lru_cache(maxsize=64)
+def first(values: frozenset[str] | tuple[str, ...]) -> str:
     """Return the first of *values*, our own settings, and how many more there are."""
-    ordered = sorted(values)
-    return " and ".join([ordered[0], *([f"{len(ordered) - 1} more"] if len(ordered) > 1 else [])])
+    least = min(values)
+    return least if len(values) == 1 else f"{least} and {len(values) - 1} more"

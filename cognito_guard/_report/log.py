@@ -19,10 +19,14 @@ class Fallback(logging.Handler):
     there is another handler is decided for each record, so that nothing is shown twice once logging is configured.
     """
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def handle(self, record: logging.LogRecord) -> bool:
         """Write *record*, unless another handler has shown it."""
-        if not self.is_spare(logging.getLogger(record.name)):
-            return
+        # Asked before the lock of the handler is taken, which is for writing.
+        at = logger if record.name == logger.name else logging.getLogger(record.name)
+        return self.is_spare(at) and bool(super().handle(record))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write *record*."""
         # Not handleError, which writes to stderr: where a line cannot be written, its error cannot.
         with suppress(Exception):
             # The level as uvicorn writes it.
@@ -54,5 +58,7 @@ def shows(level: int) -> bool:
 
 def write(level: int, message: str, *values: object, extra: Mapping[str, Any] | None = None) -> None:
     """Write a record that `shows` lets through; the levels of other loggers are not asked again."""
-    path, line, function, _ = logger.findCaller(stacklevel=2)
-    logger.handle(logger.makeRecord(logger.name, level, path, line, message, values, None, function, extra))
+    # The caller's frame, which logging itself finds by going through all frames of its own first.
+    caller = sys._getframe(1)  # noqa: SLF001 - documented
+    path, function = caller.f_code.co_filename, caller.f_code.co_name
+    logger.handle(logger.makeRecord(logger.name, level, path, caller.f_lineno, message, values, None, function, extra))

@@ -87,11 +87,20 @@ class Reporter:
             seen.append(Refused(error.status, error.reason, client_id))
         annotate(error.reason, client_id)
         if is_written or self._on_event is not None:
-            account = account_of()
-            fields: dict[str, Any] = {"status": error.status, "reason": error.reason, "client_id": client_id}
-            fields |= zip(account._fields[:-1], account[:-1], strict=True)
+            method, route, found, accepted, hint, claimed_client_id, text = account_of()
+            fields: dict[str, Any] = {
+                "status": error.status,
+                "reason": error.reason,
+                "client_id": client_id,
+                "method": method,
+                "route": route,
+                "found": found,
+                "accepted": accepted,
+                "hint": hint,
+                "claimed_client_id": claimed_client_id,
+            }
             if is_written:
-                values = (account.method, account.route, error.status, error.reason, account.text)
+                values = (method, route, error.status, error.reason, text)
                 log.write(level, "%s %s refused %d %s: %s", *values, extra=fields)
             if self._on_event is not None:
                 self._emit(Refused(**fields))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from cognito_guard.errors import (
@@ -75,9 +76,13 @@ def fault_of(token: str, error: RefusalError) -> RefusalError:
 
 def challenge(error: RefusalError, realm: str | None) -> str:
     """Return the WWW-Authenticate value that answers *error* (RFC 6750 section 3)."""
-    parameters = {"realm": realm, "error": error.code, "error_description": error.code and error.description}
-    if isinstance(error, InsufficientScopeError):
-        parameters["scope"] = " ".join(error.required)
+    scope = " ".join(error.required) if isinstance(error, InsufficientScopeError) else ""
+    return _challenge(realm, error.code, error.description, scope)
+
+
+@lru_cache(maxsize=256)
+def _challenge(realm: str | None, code: str | None, description: str, scope: str) -> str:
+    parameters = {"realm": realm, "error": code, "error_description": code and description, "scope": scope}
     listed = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)
     return f"Bearer {listed}".rstrip()
 

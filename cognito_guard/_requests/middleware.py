@@ -147,11 +147,12 @@ class CognitoGuardMiddleware:
             # Where there are routes, the one that is chosen there is looked at.
             stranger.arrived = routes_of(self._ahead(scope)[0]) is None
             return Way({})
-        if self.guard in marks_of(self.app).public:
+        has_public = internals_of(self.guard).has_public
+        if has_public and self.guard in marks_of(self.app).public:
             stranger.arrived = stranger.open_below = True
             return Way({})
         stranger.preflight = _is_preflight(scope)
-        if not stranger.preflight and not internals_of(self.guard).has_public:
+        if not (stranger.preflight or has_public):
             return None
         # A copy, since FastAPI's routes leave notes in the scope that they are asked about.
         asked = dict(members_of(scope))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -91,17 +92,19 @@ class Refusals:
             code = _CLOSE_CODES.get(error.status, _UNAUTHORIZED)
             await send({"type": "websocket.close", "code": code, "reason": error.reason})
             return
-        conn = Request(scope, receive) if scope["type"] == "http" else WebSocket(scope, receive, send)
-        response = await self._response(conn, error, apps)
-        await response(scope, receive, send)
-        error.__traceback__ = None
-
-    async def _response(self, conn: HTTPConnection, error: RefusalError, apps: tuple[object, ...]) -> Response:
         handlers = (_handler(app, error) or _fastapi_handler(app) for app in apps)
         handler: Callable[[Any, Any], Any] | None = self._on_error or next(filter(None, handlers), None)
         if handler is None:
-            body = {"error": error.code or error.reason, "error_description": error.description}
-            return JSONResponse(body, error.status, error.headers)
+            await _send_json(scope, send, error)
+        else:
+            conn = Request(scope, receive) if scope["type"] == "http" else WebSocket(scope, receive, send)
+            response = await self._response(handler, conn, error)
+            await response(scope, receive, send)
+        error.__traceback__ = None
+
+    async def _response(
+        self, handler: Callable[[Any, Any], Any], conn: HTTPConnection, error: RefusalError
+    ) -> Response:
         if inspect.iscoroutinefunction(handler):
             made = handler(conn, error)
         else:
@@ -110,6 +113,22 @@ class Refusals:
         for name, value in (error.headers or {}).items():
             response.headers.setdefault(name, value)
         return response
+
+
+async def _send_json(scope: Scope, send: Send, error: RefusalError) -> None:
+    """Send what `JSONResponse` would, whose making costs as much as all else of a refusal."""
+    body, headers = _json(error.code or error.reason, error.description)
+    own = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (error.headers or {}).items()]
+    prefix = "websocket." if scope["type"] == "websocket" else ""
+    await send({"type": f"{prefix}http.response.start", "status": error.status, "headers": own + headers})
+    await send({"type": f"{prefix}http.response.body", "body": body})
+
+
+# Of a fixed vocabulary: see `cognito_guard.errors`.
+@lru_cache(maxsize=64)
+def _json(code: str, description: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    response = JSONResponse({"error": code, "error_description": description})
+    return bytes(response.body), response.raw_headers
 
 
 def _fastapi_handler(app: object) -> Callable[[Any, Any], Any] | None:

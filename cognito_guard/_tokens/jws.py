@@ -100,6 +100,11 @@ def parse(token: bytes, known: Mapping[bytes, str]) -> tuple[bytes, str, bytes, 
         raise MalformedTokenError("malformed") from None
 
 
+def claims_of(token: bytes) -> dict[str, Any]:
+    """Return the claims of a token that `parse` has taken apart before. Nothing else is looked at."""
+    return _json_object(_decoded(token.split(b".", 2)[1]))
+
+
 def _kid(header: dict[str, Any]) -> str:
     if header.get("alg") != "RS256":
         raise MalformedTokenError("algorithm")

@@ -58,6 +58,7 @@ class Verifier:
     Judges access tokens of *pools*, each by that pool's own keys.
 
     Attributes:
+        pools: The user pools whose tokens are accepted.
         max_token_length: The longest token that is looked at, in characters.
         known_headers: Headers of tokens whose signature was good.
 
@@ -90,6 +91,7 @@ class Verifier:
             )
         if isinstance(leeway, bool) or not isinstance(leeway, int | float) or not 0 <= leeway < math.inf:
             raise ConfigurationError(f"leeway must be a number of seconds, zero or more, got {leeway!r}")
+        self.pools: Final = tuple(pools)
         self.max_token_length: Final = check_max_token_length(max_token_length)
         self._longest: Final = len(_SCHEME) + max_token_length
         self.policy: Final = key_policy
@@ -204,11 +206,6 @@ class Verifier:
             timer=timer,
             fetch=fetch,
         )
-
-    @property
-    def pools(self) -> tuple[UserPool, ...]:
-        """The user pools whose tokens are accepted."""
-        return tuple(trusted.pool for trusted in self._pools)
 
     @property
     def token_url(self) -> str | None:
