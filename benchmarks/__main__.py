@@ -12,7 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import calling, importing, memory, peers, requests, routing, serving, strangers, threads, verifying
+from benchmarks import (
+    calling,
+    importing,
+    memory,
+    peers,
+    refusals,
+    requests,
+    routing,
+    serving,
+    strangers,
+    threads,
+    verifying,
+)
 from benchmarks.chart import svg
 from benchmarks.progress import Progress
 from benchmarks.report import markdown, plain
@@ -26,6 +38,7 @@ SECTIONS: Final[dict[str, Callable[[Effort, Progress], Section]]] = {
     "serving": serving.measure,
     "routes": routing.measure,
     "strangers": strangers.measure,
+    "refusals": refusals.measure,
     "import": importing.measure,
     "memory": memory.measure,
     "calling": calling.measure,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -37,13 +38,13 @@ def mint_user(number: int, **changes: Any) -> str:
     return local_pool().mint_user(f"user-{number}", SCOPE, client_id=CLIENT_ID, **changes)
 
 
-def make_guard(jwks: bytes, *, token_cache: int = 10_000) -> CognitoGuard:
+def make_guard(jwks: bytes, *, token_cache: int = 10_000, timer: Callable[[], float] = time.monotonic) -> CognitoGuard:
     """Return a guard as users make it, but that its keys come from *jwks* instead of the network."""
 
     def fetch(url: str, timeout: float) -> bytes:  # noqa: ARG001 - it is at hand
         return jwks
 
-    return CognitoGuard(UserPool(POOL_ID, client_ids={CLIENT_ID}), token_cache=token_cache, fetch=fetch)
+    return CognitoGuard(UserPool(POOL_ID, client_ids={CLIENT_ID}), token_cache=token_cache, timer=timer, fetch=fetch)
 
 
 @dataclass(frozen=True, slots=True)

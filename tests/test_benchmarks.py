@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import importing, memory, requests, routing, strangers, threads, verifying
+from benchmarks import importing, memory, refusals, requests, routing, strangers, threads, verifying
 from benchmarks.apps import PATH, Floor, starlette_app
 from benchmarks.asgi import request_case
 from benchmarks.chart import svg
@@ -34,6 +34,7 @@ TINY = replace(QUICK, rounds=1, tokens=300, starts=1, valid=20)
         requests.measure,
         routing.measure,
         strangers.measure,
+        refusals.measure,
         importing.measure,
         memory.measure,
     ],
