@@ -17,6 +17,7 @@ from cognito_guard._keys.policy import KeyPolicy, KeyStatus
 from cognito_guard._keywords import new_of
 from cognito_guard._pool import UserPool, common_resource_server
 from cognito_guard._principal import Principal
+from cognito_guard._reasons.account import explanation_of
 from cognito_guard._report.reporter import OnEvent, Reporter
 from cognito_guard._requests.conditions import CallerIs, Granted, InGroup, Predicate, That
 from cognito_guard._requests.internals import HasInternals, Internals
@@ -27,7 +28,7 @@ from cognito_guard._requests.state import principal_of
 from cognito_guard._routes.misuse import WRITE_A_REQUIREMENT
 from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH
 from cognito_guard._tokens.verifier import Verifier, wall_clock
-from cognito_guard.errors import ConfigurationError
+from cognito_guard.errors import ConfigurationError, RefusalError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -289,12 +290,25 @@ class CognitoGuard(HasInternals):
         """
         Return the caller that *token* was issued to. For everything that is not HTTP, such as the messages of a queue.
 
+        A refusal writes no line in the log, and the error holds nothing of the token: see `explain`.
+
         Raises:
             InvalidTokenError: The token is not accepted; see its subclasses.
             KeysUnavailableError: There are no keys to verify the token with, and none could be fetched.
 
         """
         return await self._internals.verifier.verify(token)
+
+    def explain(self, token: str, error: RefusalError) -> str:
+        """
+        Return why `verify` refused *token* with *error*, for the log of a caller that is not HTTP.
+
+        One line of printable ASCII: the error's `reason`, what the token says, what is accepted and what to look at.
+        Values of the token are shown where they have the form that Cognito gives them, and nothing of its signature is.
+        The token is read again: call this only for a line that is written, and never show the line to the sender. For
+        an error that is not about *token*, the line has its `reason` and `description` alone.
+        """
+        return explanation_of(error, token, self._internals.verifier)
 
     async def prefetch(self) -> None:
         """

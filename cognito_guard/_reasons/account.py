@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from cognito_guard._reasons.evidence import Evidence, evidence_of
 from cognito_guard._reasons.shown import Shown
 from cognito_guard._report.reporter import Account
 from cognito_guard._tokens.verifier import Verifier
-from cognito_guard.errors import InsufficientScopeError, RefusalError
+from cognito_guard.errors import InsufficientScopeError, InvalidTokenError, KeysUnavailableError, RefusalError
 
 # Of the registry of HTTP authentication schemes (IANA), what clients send in practice.
 _SCHEMES: Final = {scheme.lower(): scheme for scheme in ("Basic", "Digest", "DPoP", "Negotiate", "AWS4-HMAC-SHA256")}
@@ -38,8 +39,19 @@ def account_of(
         text += shown.sender(scope.get("client"))
     account = Account(method, route, evidence.found, evidence.accepted, evidence.hint, evidence.client_id, text)
     # Our own settings may hold anything.
-    told = "".join(filter(None, account))
-    return account if told.isascii() and told.isprintable() else Account(*map(_escaped, account))
+    return account if _is_plain("".join(filter(None, account))) else Account(*map(_escaped, account))
+
+
+def explanation_of(error: RefusalError, token: str, verifier: Verifier) -> str:
+    """Return why *token* was refused with *error*, outside HTTP: one line that begins with the `reason`."""
+    evidence = Evidence(error.description.rstrip("."))
+    if isinstance(error, InvalidTokenError | KeysUnavailableError):
+        # Not for a token that the error is not about, or that is none.
+        with suppress(Exception):
+            credentials = token.encode("latin-1", "replace")
+            evidence = evidence_of(error.reason, credentials, verifier, Shown([credentials]))
+    text = f"{error.reason}: {_sentence(evidence, 'accepted')}"
+    return text if _is_plain(text) else text.encode("unicode_escape").decode("ascii")
 
 
 def _route(scope: Scope, shown: Shown) -> str:
@@ -116,6 +128,10 @@ def _sentence(evidence: Evidence, word: str) -> str:
     if evidence.client_id not in {None, evidence.found}:
         text += f"; its client is {evidence.client_id} (not verified)"
     return text if evidence.hint is None else f"{text}; {evidence.hint}"
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _escaped(text: str | None) -> Any:

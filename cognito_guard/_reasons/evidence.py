@@ -67,7 +67,7 @@ def evidence_of(reason: str, token: bytes, judge: Verifier, shown: Shown) -> Evi
     """Return why *token* was refused by *judge* with *reason*, one of `cognito_guard.errors`."""
     if reason == "oversized":
         return Evidence(
-            f"the Authorization header has more than {judge.max_token_length} characters of token",
+            f"the token has more than {judge.max_token_length} characters",
             accepted=f"{judge.max_token_length} characters",
             hint="raise max_token_length if tokens of users in many groups are that long",
         )

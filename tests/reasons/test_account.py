@@ -90,7 +90,7 @@ async def line_of(call: Call, app: Any, path: str, token: str | None = None, **o
         (lambda mint: mint(headers={"typ": "dpop+jwt"}), ["token_type: the header", "send the access token"]),
         (lambda mint: "a.b.c", ["malformed: the token is a string of 5 characters and 3 segments, accepted is three"]),
         (lambda mint: "a.b.c.d.e", ["five segments are an encrypted token"]),
-        (lambda mint: "x" * 9000, ["oversized: the Authorization header has more than 8192", "max_token_length"]),
+        (lambda mint: "x" * 9000, ["oversized: the token has more than 8192 characters", "max_token_length"]),
         (lambda mint: "two words", ["400 malformed_header", "credentials of 9 characters that are no token"]),
         (
             lambda mint: mint()[:-8] + "AAAAAAAA",
