@@ -1,9 +1,9 @@
 """
 Runs one slow job on a short-lived thread; callers on any event loop can wait for it.
 
-A task would belong to one event loop and die with the request or the loop that started it. A thread serves asyncio and
-trio, several loops at once, an app without a lifespan and a forked process. A client that goes away cannot cancel it,
-and it leaves nothing behind.
+A task would belong to one event loop, and end with the request or the loop that started it. A thread works with asyncio
+and trio, with several loops at once, without a lifespan, and in a forked process. A client that disconnects cannot
+cancel it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cognito_guard._deadline import within
 
 class Attempt:
     """
-    A thread that does *work*; no waiter can end it.
+    A thread that does *work*. Callers that wait for it cannot end it.
 
     Raises:
         RuntimeError: No thread could be started.
@@ -30,7 +30,7 @@ class Attempt:
     def __init__(self, work: Callable[[], object], *, name: str) -> None:
         self._ended = False
         self._wake: Final[set[Callable[[], None]]] = set()
-        # A daemon, so that work which hangs does not keep the process from ending.
+        # A daemon, so that the process can end even if the work hangs.
         self._thread: Final = threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
         self._thread.start()
 
@@ -39,13 +39,13 @@ class Attempt:
             work()
         finally:
             self._ended = True
-            # A copy: waiters come and go on other threads. One that comes later finds that the work has ended.
+            # A copy: other threads add and remove waiters. One that is added later sees that the work has ended.
             for wake in list(self._wake):
                 wake()
 
     @property
     def under_way(self) -> bool:
-        """Whether the work is being done. In a forked child it is not: threads are the parent's."""
+        """Whether the work is being done. Always False in a forked child, because a fork does not copy threads."""
         return not self._ended and self._thread.is_alive()
 
     @property

@@ -1,4 +1,4 @@
-"""What gets a key set: the seam for tests and for networks that need their own HTTP client."""
+"""The function that gets a key set. Replace it in tests, or to use your own HTTP client."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from importlib import import_module
 from typing import Final, Protocol
 
 MAX_LENGTH: Final = 64 * 1024
-"""Largest key set read, in bytes, after decompression. Cognito's are below 1 KiB."""
+"""Largest key set that is read, in bytes, after decompression. Cognito's are below 1 KiB."""
 
 
 class Fetch(Protocol):
-    """What gets a key set; the seam for tests and for networks that need a client of their own."""
+    """The function that gets a key set. Replace it in tests, or to use your own HTTP client."""
 
     def __call__(self, url: str, timeout: float) -> bytes:
         """
-        Return the body behind *url*. Called on a thread where blocking is fine; any exception counts as a failure.
+        Return the body behind *url*. May block: it is called on its own thread. Any exception counts as a failure.
 
         Args:
             url: One of `UserPool.jwks_urls`.
@@ -33,7 +33,7 @@ class FetchError(Exception):
     Attributes:
         advice: What to look at, or "".
 
-    The message and the advice are in our own words, safe to show on a status page.
+    Message and advice contain no text of the server, so they are safe to show on a status page.
     """
 
     def __init__(self, message: str, advice: str = "") -> None:
@@ -43,10 +43,10 @@ class FetchError(Exception):
 
 def built_in(urls: Iterable[str]) -> Fetch:
     """
-    Return the built-in GET, made ready for *urls*: everything it uses is imported, and the TLS context is made.
+    Return the built-in GET, after importing everything it uses and making its TLS context for *urls*.
 
-    Call it where a guard is made. A process that is forked while one of its threads imports a module can never import
-    that module, and an import on the event loop makes requests wait.
+    Call it when a guard is made. If a process is forked while one of its threads imports a module, the child can never
+    import that module. An import on the event loop makes requests wait.
     """
     # Not imported above: `import cognito_guard` does not import httpx.
     get = import_module("cognito_guard._keys.get")

@@ -1,9 +1,9 @@
 """
-One careful GET of a key set, by httpx.
+One GET of a key set with httpx, within one deadline.
 
-It blocks: it runs on a thread of its own (see `attempt`) with an event loop of its own (see `loop`), because only that
-bounds the look-up of the host, a handshake and a drip of bytes by one deadline. Importing this module imports all that
-the GET will use; nothing may be imported on that thread.
+The GET blocks, so it runs on its own thread (see `attempt`) with its own event loop (see `loop`). Only this applies one
+deadline to the look-up of the host, the handshake and a slow answer. Importing this module imports everything the GET
+uses; nothing may be imported on that thread.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cognito_guard._keys.fetch import MAX_LENGTH, FetchError
 from cognito_guard._keys.loop import OneJobLoop, Resolve
 from cognito_guard._urls import is_loopback
 
-# httpx and what it stands on import these when they are first used.
+# httpx and its dependencies import these at their first use.
 for _name in ("encodings.idna", "idna", "httpcore", "httpcore._backends.anyio", "anyio._backends._asyncio", "socksio"):
     with suppress(ImportError):
         import_module(_name)
@@ -63,19 +63,20 @@ def get(
     url: str, timeout: float, *, resolve: Resolve = socket.getaddrinfo, timer: Callable[[], float] = time.monotonic
 ) -> bytes:
     """
-    Return the body behind *url*; only a plain 200 of at most `MAX_LENGTH` bytes will do. Redirects are not followed.
+    Return the body behind *url*. Only status 200 with at most `MAX_LENGTH` bytes is accepted.
 
-    The environment names the authorities to trust (`SSL_CERT_FILE`, `SSL_CERT_DIR`; else those of the system and of
-    certifi) and, for hosts other than loopback, a proxy (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as httpx has them).
+    Redirects are not followed. Environment variables set the trusted authorities (`SSL_CERT_FILE`, `SSL_CERT_DIR`; else
+    those of the system and of certifi) and, for hosts other than loopback, a proxy (`HTTPS_PROXY`, `ALL_PROXY`,
+    `NO_PROXY`, as in httpx).
 
     Args:
-        url: Where the key set is.
+        url: The URL of the key set.
         timeout: Seconds from the look-up of the host to the last byte; see `OneJobLoop.within`.
         resolve: Looks up hosts, as `socket.getaddrinfo` does.
         timer: Monotonic clock, in seconds.
 
     Raises:
-        FetchError: Anything else came, or nothing within *timeout* seconds.
+        FetchError: The answer was not accepted, or there was none within *timeout* seconds.
 
     """
     attempt = _Get(url)
@@ -92,7 +93,8 @@ def get(
 def _tls_of(*files: str | None) -> ssl.SSLContext:
     if any(files):
         return ssl.create_default_context()
-    # Python on macOS and bare images come without any: certifi's, which httpx brings along, and the system's.
+    # Python on macOS and in minimal images has no authorities. Use those of certifi, a dependency of httpx, and the
+    # system's.
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     return context
@@ -103,7 +105,7 @@ def _tls() -> ssl.SSLContext:
 
 
 class _Get:
-    """One GET, and how far it has come: an error names the step that failed."""
+    """One GET. It records the current step, so that an error can name the step that failed."""
 
     def __init__(self, url: str) -> None:
         self._url: Final = url
@@ -120,7 +122,7 @@ class _Get:
     async def _run(self) -> bytes:
         parts = urlsplit(self._url)
         local = is_loopback(parts.hostname or "")
-        # Without a URL that needs it, a context is not worth its tenth of a second.
+        # Making the real context takes a tenth of a second. Plain http does not need it.
         verify = _tls() if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             client = httpx.AsyncClient(headers=_HEADERS, verify=verify, trust_env=not local, timeout=None)  # noqa: S113 - `within` bounds all of it
@@ -135,7 +137,7 @@ class _Get:
             return await _body(response)
 
     async def _trace(self, event: str, info: dict[str, Any]) -> None:
-        # Such as "connection.connect_tcp.started" (httpcore, "Request extensions: trace").
+        # An event is such as "connection.connect_tcp.started" (httpcore, "Request extensions: trace").
         _, step, moment = event.rsplit(".", 2)
         if moment == "started":
             self._step = step
@@ -153,7 +155,7 @@ class _Get:
         return FetchError(f"no complete answer from {self._peer} {limit}", _AWS)
 
     def failure(self, error: Exception) -> FetchError:
-        # What it says comes from the system, the resolver or OpenSSL. Other messages may quote the server.
+        # Only messages of the system, the resolver and OpenSSL are shown. Other messages may quote the server.
         root = _os_error(error)
         if isinstance(root, socket.gaierror):
             return FetchError(f"the look-up of {self._host} failed: {root.strerror}", _REGION)
@@ -161,7 +163,7 @@ class _Get:
             return FetchError(f"the TLS handshake with {self._peer} failed: {root.strerror}", _CERTIFICATE)
         if isinstance(error, httpx.ProxyError):
             status = re.match(r"\d{3}\b", str(error))
-            return FetchError(f"the proxy's status {status[0] if status else 'unknown'} in place of 200", _PROXY)
+            return FetchError(f"the proxy's status {status[0] if status else 'unknown'} instead of 200", _PROXY)
         if isinstance(error, httpx.ConnectError):
             reason = "the connection was closed" if root is None else os.strerror(root.errno or 0)
             return FetchError(f"no connection to {self._peer}: {reason}", _ROUTE)
@@ -171,7 +173,7 @@ class _Get:
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """Return what the system, the resolver or OpenSSL raised; of several attempts to connect, in the first of them."""
+    """Return the error of the system, the resolver or OpenSSL; of several attempts to connect, that of the first."""
     found = None
     while error is not None:
         if isinstance(error, OSError) and error.strerror:
@@ -188,7 +190,7 @@ def _wrong_status(status: int) -> FetchError:
         advice = _AWS
     else:
         advice = _BLOCKED
-    return FetchError(f"status {status} in place of 200", advice)
+    return FetchError(f"status {status} instead of 200", advice)
 
 
 async def _body(response: httpx.Response) -> bytes:
@@ -201,12 +203,12 @@ async def _body(response: httpx.Response) -> bytes:
         return bytes(body)
     if encoding != "gzip":
         raise FetchError("the answer has a content encoding that was not asked for", _BLOCKED)
-    # A bomb grows a thousandfold: no more is inflated than tells that it is too long.
+    # Gzip can expand a thousand times. Stop one byte after the limit: that is enough to see that it is too long.
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
         content = inflater.decompress(body, MAX_LENGTH + 1)
     except zlib.error as error:
-        raise FetchError("the answer is not the gzip it claims to be", _BLOCKED) from error
+        raise FetchError("the answer says it is gzip, but is not", _BLOCKED) from error
     _check_length(content)
     if not inflater.eof:
         raise FetchError("the answer is truncated", _BLOCKED)

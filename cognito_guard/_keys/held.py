@@ -1,4 +1,4 @@
-"""The keys that are held at one moment, and the times at which they are due and gone."""
+"""The keys that are held at one moment, and the times at which they are due for a refresh and dropped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cognito_guard.events import KeysFetched
 
 
 class Held(NamedTuple):
-    """Keys and their times. Replaced as a whole, so that no other thread ever meets one half of it."""
+    """Keys and their times. Always replaced as a whole, so that other threads never see a mixture of old and new."""
 
     keys: Mapping[str, Key]
     loaded_at: float
@@ -23,7 +23,7 @@ class Held(NamedTuple):
     @classmethod
     def saved(cls, jwks: Mapping[str, Any], now: float, policy: KeyPolicy) -> Held:
         """
-        Return a saved set, due at once: how old it is, nobody knows.
+        Return a saved set. It is due for a refresh at once, because its age is not known.
 
         Raises:
             ConfigurationError: It holds no usable key.
@@ -35,14 +35,14 @@ class Held(NamedTuple):
             raise ConfigurationError(f"jwks: {error}") from error
 
     def replaced_by(self, fetched: Mapping[str, Key], asked_at: float, policy: KeyPolicy) -> Held:
-        """Return what is held once *fetched* has come. A key whose material is the same stays the same object."""
-        # Verdicts that were reached with it remain good.
+        """Return the keys that replace these. A key whose material has not changed stays the same object."""
+        # Cached tokens stay valid as long as their key is the same object.
         keys = {kid: self.keys[kid] if self.keys.get(kid) == key else key for kid, key in fetched.items()}
-        # As old as the question: the process may have been stopped with the answer unread.
+        # Their age counts from the request: the process may have been stopped before it read the answer.
         return Held(keys, asked_at, asked_at + policy.max_age, asked_at + policy.stale_for)
 
     def withdraws_from(self, before: Held) -> bool:
-        """Return whether a key of *before* is not held any more, or another one under its name."""
+        """Return whether a key of *before* is missing or replaced by another one with the same `kid`."""
         return any(self.keys.get(kid) is not key for kid, key in before.keys.items())
 
     def event(self, before: Held, pool_id: str) -> KeysFetched:

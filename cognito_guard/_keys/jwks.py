@@ -1,4 +1,4 @@
-"""A JSON Web Key Set (RFC 7517), and what of it is usable: RSA keys that verify RS256."""
+"""A JSON Web Key Set (RFC 7517), and its usable keys: RSA keys that verify RS256."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ MIN_KEY_BITS: Final = 2048
 """RFC 7518 section 3.3."""
 
 MAX_BRACKETS: Final = 1_000
-"""Most lists and objects in a key set. CPython 3.13 nests 10,000 of them, which overflows the stack of a thread of less
-than 1 MiB: the process dies."""
+"""Most lists and objects in a key set. CPython 3.13 parses 10,000 nested ones. On a thread with a stack of less than
+1 MiB, that crashes the process."""
 
 _PADDING: Final = PKCS1v15()
-# RFC 8017 section 9.2, note 1: what comes before a SHA-256 digest.
+# RFC 8017 section 9.2, note 1: the prefix of a SHA-256 digest.
 _DIGEST_INFO: Final = bytes.fromhex("3031300d060960864801650304020105000420")
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})  # RFC 7518 section 6.3.2
 
 
 class NoUsableKeyError(ValueError):
-    """The document is no key set, or holds no key to verify RS256 with."""
+    """The document is not a key set, or has no key that verifies RS256."""
 
 
 class Key:
-    """One public key of a pool. Two are equal if their material is, whatever they are called."""
+    """One public key of a pool. Keys are equal if their material is equal; the `kid` does not count."""
 
     __slots__ = ("_length", "_numbers", "_public")
 
@@ -47,12 +47,11 @@ class Key:
 
     def signed(self, signing_input: bytes, signature: bytes) -> bool:
         """
-        Return whether *signature* over *signing_input* is of this key (RSASSA-PKCS1-v1_5 with SHA-256).
+        Return whether this key made *signature* over *signing_input* (RSASSA-PKCS1-v1_5 with SHA-256).
 
-        As RFC 8017 section 8.2.2 has it: of the one length, and its whole content equal to what must have been signed,
-        so that nothing in there is parsed.
+        RFC 8017 section 8.2.2: check the length and compare the whole recovered content, parse nothing.
         """
-        # As verify() does, without the tenth of its time that goes into looking up what SHA256() stands for.
+        # verify() does the same, but a tenth of its time goes into looking up what SHA256() stands for.
         if len(signature) != self._length:
             return False
         try:
@@ -67,7 +66,7 @@ def parse_jwks(document: bytes) -> dict[str, Key]:
     Return the usable keys of a JSON *document*, by `kid`.
 
     Raises:
-        NoUsableKeyError: There is none.
+        NoUsableKeyError: It has no usable key.
 
     """
     if document.count(b"[") + document.count(b"{") > MAX_BRACKETS:
@@ -85,11 +84,11 @@ def usable_keys(jwks: Mapping[str, Any]) -> dict[str, Key]:
     """
     Return the usable keys of *jwks*, by `kid`.
 
-    A member that is not an RSA public key of at least `MIN_KEY_BITS` bits with a `kid`, meant for RS256 signatures, is
-    passed over. Two different keys under one `kid` are both passed over: there is no telling which one is meant.
+    Ignored are members that are not an RSA public key for RS256 signatures with a `kid` and at least `MIN_KEY_BITS`
+    bits. Two different keys with the same `kid` are both ignored, because the token does not say which one is meant.
 
     Raises:
-        NoUsableKeyError: There is none.
+        NoUsableKeyError: It has no usable key.
 
     """
     members = jwks.get("keys")

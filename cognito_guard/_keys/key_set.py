@@ -11,14 +11,14 @@ The keys of one user pool: when they are fetched, how long they are trusted, and
     an attempt
     - succeeds         its keys replace all others; they are as old as the attempt
     - fails            nothing changes                                          the back-off doubles
-    - outlives         counts as failed at `timeout`: nobody joins it, and one more may be made beside it. If it brings
-      timeout          keys after all, they are taken unless newer ones are held
-    who waits
-    - joined an attempt that began earlier, or the attempt failed: waits for one more, if one may start now
+    - outlives         counts as failed at `timeout`: no request joins it, and one more may start beside it. If it gets
+      timeout          keys after all, they are used unless newer ones are held
+    a waiting request
+    - joined an attempt that began before it, or whose attempt failed: waits for one more, if one may start now
     - finds too many others waiting: 503
 
-An attempt is one GET on a thread of its own (see `attempt`), of each of the pool's URLs in turn until one gives keys
-(see `source`). A process that is stopped in the middle of one (AWS Lambda, a suspended container) finds it outlived.
+An attempt runs on its own thread (see `attempt`). It asks the pool's URLs in turn until one gives keys (see `source`).
+If the process is stopped during an attempt (AWS Lambda, a suspended container), the attempt outlives its timeout.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ _Found = TypeVar("_Found")
 
 class KeySet:
     """
-    The current keys of *pool*; safe to share between threads, event loops and the children of a fork.
+    The current keys of *pool*. Safe to share between threads, event loops and forked processes.
 
     Args:
-        pool: Where the keys are, and those to start from if it holds any.
+        pool: Has the URLs of the keys, and may have saved keys to start from.
         policy: See `KeyPolicy`.
-        reporter: Told of each attempt.
+        reporter: Is told about each attempt.
         fetch: Gets the document behind a URL.
         timer: Monotonic clock, in seconds.
         jitter: Returns a number from 0 to 1 that spreads the attempts of many processes.
-        on_withdrawal: Called when a key is no longer held, or another one under its name.
+        on_withdrawal: Called when a key is dropped, or replaced by another one with the same `kid`.
 
     Raises:
         ConfigurationError: The pool's saved key set holds no usable key.
@@ -93,7 +93,7 @@ class KeySet:
             self._held = Held.saved(pool.jwks, timer(), policy)
 
     def get(self, kid: str) -> Key | None:
-        """Return the key called *kid* if it is held. Never waits; starts a refresh if one is due."""
+        """Return the key *kid* if it is held. Never waits; starts a refresh if one is due."""
         held = self._held
         now = self._timer()
         if now >= held.due_at:
@@ -104,11 +104,11 @@ class KeySet:
 
     async def find(self, kid: str) -> Key:
         """
-        Return the key called *kid*, after a refresh if need be and if one may be made.
+        Return the key *kid*. Waits for a refresh if the key is not held and a refresh may start.
 
         Raises:
-            SignatureError: The pool does not publish such a key, as far as is known.
-            KeysUnavailableError: No keys are held and none could be had, or too many requests are waiting.
+            SignatureError: The pool did not publish this key when it was last asked.
+            KeysUnavailableError: No keys are held and none could be fetched, or too many requests are waiting.
 
         """
         key = await self._wait_for(lambda: self.get(kid))
@@ -118,16 +118,16 @@ class KeySet:
         return key
 
     def refresh_if_due(self) -> None:
-        """Start a refresh if one is due and may be made now. Never waits."""
+        """Start a refresh if one is due and may start now. Never waits."""
         if self._timer() >= self._held.due_at:
             self._refresh()
 
     async def load(self) -> None:
         """
-        Fetch the keys unless some are held; those that are due are refreshed in the background.
+        Fetch the keys if none are held. Held keys that are due are refreshed in the background.
 
         Raises:
-            KeysUnavailableError: No keys are held, and none could be had.
+            KeysUnavailableError: No keys are held, and none could be fetched.
 
         """
         self.refresh_if_due()
@@ -135,13 +135,13 @@ class KeySet:
         self._require_keys()
 
     async def settle(self, patience: float = math.inf) -> None:
-        """Wait until no attempt is under way: *patience* seconds at most, and little longer than one may take."""
+        """Wait until no attempt is under way: at most *patience* seconds, and about as long as an attempt may take."""
         for attempt in (self._outlived, self._attempt):
             if attempt is not None:
                 await attempt.end(min(patience, self._policy.timeout + GRACE))
 
     def status(self) -> KeyStatus:
-        """Return how the keys are."""
+        """Return the state of the keys."""
         held = self._held
         now = self._timer()
         ready = now < held.gone_at
@@ -155,7 +155,7 @@ class KeySet:
         )
 
     async def _wait_for(self, look: Callable[[], _Found | None]) -> _Found | None:
-        """Return what *look* finds, now or after one attempt; after two, if the first says nothing about now."""
+        """Return what *look* finds, now or after one attempt; after two, if the first failed or began too early."""
         found = look()
         for _ in range(2):
             if found is not None:
@@ -164,7 +164,7 @@ class KeySet:
             attempt = self._refresh()
             if attempt is not None:
                 await self._join(attempt)
-            # In any case: an attempt may have begun and ended since the last look.
+            # Look again even without an attempt: one may have begun and ended since the last look.
             found = look()
             answered = self._held is not known and self._timer() < self._held.due_at
             if attempt is None or (answered and attempt is not earlier):
@@ -187,11 +187,11 @@ class KeySet:
 
     @property
     def _lock(self) -> threading.Lock:
-        # One for each process: in a forked child nobody would release one that a thread of the parent held.
+        # One lock for each process: if a thread of the parent holds it during a fork, the child can never release it.
         return self._locks.setdefault(os.getpid(), threading.Lock())
 
     def _refresh(self) -> Attempt | None:
-        """Return the attempt under way, or a new one if it may be made now."""
+        """Return the attempt under way, or a new one if it may start now."""
         failures: list[KeysFailed] = []
         with self._lock:
             now = self._timer()
@@ -212,7 +212,7 @@ class KeySet:
                     # The process has too many threads, or the interpreter is shutting down.
                     failures.append(self._failed(NO_THREAD, now))
                 self._attempt = attempt
-        # After the lock: on_event may ask for the keys in turn.
+        # Report without the lock: on_event may ask for the keys.
         for failure in failures:
             self._report(failure)
         return attempt

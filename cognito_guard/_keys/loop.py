@@ -1,4 +1,4 @@
-"""An event loop for one GET on a thread of its own: it bounds everything by one deadline, look-ups included."""
+"""An event loop for one GET on its own thread. One deadline bounds everything, look-ups included."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
 OVERTIME: Final = 1.0
-"""Longest time that an answer which has arrived is read beyond the deadline, in seconds."""
+"""For how long, in seconds, an answer that has arrived is still read after the deadline."""
 
 _STEP: Final = 0.001
 
@@ -22,7 +22,7 @@ _Result = TypeVar("_Result")
 
 
 class _Selector(selectors.DefaultSelector):
-    """Knows whether the last wait was in vain: there was time to wait, and nothing came."""
+    """Records whether the last wait was in vain: it waited, and nothing arrived."""
 
     in_vain = False
 
@@ -34,11 +34,12 @@ class _Selector(selectors.DefaultSelector):
 
 class OneJobLoop(asyncio.SelectorEventLoop):
     """
-    Runs one job against a deadline.
+    Runs one job within a deadline.
 
     Args:
         resolve: Looks up hosts, as `socket.getaddrinfo` does.
-        timer: Monotonic clock, in seconds. A default argument holds the real one, even while tests freeze time.
+        timer: Monotonic clock, in seconds. The default is bound at import, so it is the real clock even while tests
+            freeze time.
 
     """
 
@@ -49,19 +50,19 @@ class OneJobLoop(asyncio.SelectorEventLoop):
         self._connections: Final[list[asyncio.Transport]] = []
         self.looking_up = False
         super().__init__(self._watched)
-        # Nothing else runs here that could be kept waiting.
+        # A slow callback delays nothing else here, so asyncio need not warn about it.
         self.slow_callback_duration = math.inf
 
     def time(self) -> float:
-        """Return the time that timers of this loop are measured with."""
+        """Return the time by which the timers of this loop run."""
         return self._timer()
 
     async def within(self, timeout: float, job: Coroutine[Any, Any, _Result]) -> _Result:  # noqa: ASYNC109 - of it all
         """
         Return the result of *job*.
 
-        The job is not interrupted while bytes are there for it: on a busy machine an answer may have arrived in time
-        and the thread had no processor time to read it. `OVERTIME` bounds that.
+        The job is not interrupted while there are bytes to read. On a busy machine, an answer may have arrived in time
+        but the thread had no processor time to read it. `OVERTIME` bounds that.
 
         Raises:
             TimeoutError: The job has taken *timeout* seconds and is waiting for the network.
@@ -85,26 +86,27 @@ class OneJobLoop(asyncio.SelectorEventLoop):
             raise TimeoutError from None
         finally:
             timers[-1].cancel()
-            # httpx leaves a connection open whose handshake is cancelled. abort() does not wait for goodbyes of TLS.
+            # httpx leaves a connection open if its handshake is cancelled. abort() does not wait for the end of the TLS
+            # session.
             for connection in self._connections:
                 connection.abort()
 
     async def create_connection(self, *args: Any, **options: Any) -> tuple[Any, Any]:
-        """Open a connection that is closed with the job."""
+        """Open a connection that is closed when the job ends."""
         transport, protocol = await super().create_connection(*args, **options)
         self._connections.append(transport)
         return transport, protocol
 
     async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> list[Any]:
-        """Look up *host* on a daemon thread: the usual ones keep the loop from closing, and the process from ending."""
+        """Look up *host* on a daemon thread: a thread of the default executor would delay the end of the process."""
         answer = Future[list[Any]]()
-        # Nobody may be waiting any more when the answer comes; the future must take it nevertheless.
+        # The waiter may be gone when the answer comes. The future must still accept the answer.
         answer.set_running_or_notify_cancel()
 
         def look_up() -> None:
             try:
                 answer.set_result(self._resolve(host, port, **hints))
-            except Exception as error:  # noqa: BLE001 - handed to who waits
+            except Exception as error:  # noqa: BLE001 - passed to the waiter
                 answer.set_exception(error)
 
         threading.Thread(target=look_up, name="cognito-guard look-up", daemon=True).start()

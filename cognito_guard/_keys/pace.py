@@ -1,4 +1,4 @@
-"""How soon after one attempt the next may start."""
+"""When the next attempt may start."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from cognito_guard._keys.policy import FIRST_BACKOFF, LAST_BACKOFF, KeyPolicy
 
 class Pace:
     """
-    The cooldown while keys are held, the back-off while none are.
+    While keys are held, a cooldown separates attempts. While none are held, a back-off does.
 
     Args:
-        policy: Its `cooldown` and `timeout` count.
+        policy: Only `cooldown` and `timeout` are used.
         jitter: Returns a number from 0 to 1 that spreads the attempts of many processes.
 
     Attributes:
@@ -31,20 +31,20 @@ class Pace:
         self.attempted_at = -math.inf
 
     def next_attempt_in(self, now: float, *, held: bool) -> float:
-        """Return the seconds until the next attempt may start. *held*: whether keys are held."""
+        """Return the seconds until the next attempt may start. *held* says whether keys are held."""
         return max(0.0, (self.attempted_at + self._policy.cooldown if held else self._retry_at) - now)
 
     def succeeded(self) -> None:
-        """Begin the next back-off anew."""
+        """Reset the back-off."""
         self._failures = 0
 
     def failed(self, began: float, now: float, *, held: bool) -> None:
-        """Note that an attempt that *began* then has failed."""
+        """Record that the attempt that *began* at that time has failed."""
         if held:
-            # The cooldown bounds the attempts. Once the keys have run out, the next one may start at once.
+            # The cooldown separates the attempts. When the keys are dropped, the next attempt may start at once.
             self._failures = 0
             return
         longest = min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures, 10))
-        # A process that was stopped meanwhile has waited already.
+        # If the process was stopped during the attempt, that time counts as waiting.
         self._retry_at = min(now, began + self._policy.timeout) + longest * (1 + self._jitter()) / 2
         self._failures += 1

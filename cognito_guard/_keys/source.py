@@ -1,4 +1,4 @@
-"""The URLs of one user pool's key set, asked in turn until one gives keys."""
+"""The URLs of one user pool's key set. They are asked in turn until one gives keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class KeySource:
     Gets the keys behind *urls*.
 
     Args:
-        urls: All of them publish the same keys.
+        urls: The URLs. All of them publish the same keys.
         fetch: Gets the document behind a URL.
         timer: Monotonic clock, in seconds.
 
@@ -39,7 +39,7 @@ class KeySource:
         Return the usable keys, by `kid`. Starts with the URL that worked last.
 
         Args:
-            timeout: Seconds that all URLs share. The next one is asked only if there is time left.
+            timeout: Seconds for all URLs together. The next one is asked only if there is time left.
 
         Raises:
             FetchError: No URL gave keys. The message names each URL and what went wrong.
@@ -52,7 +52,7 @@ class KeySource:
             url = self._urls[0]
             try:
                 return parse_jwks(_bytes(self._fetch(url, deadline - self._timer())))
-            except BaseException as error:  # noqa: BLE001 - a fetch of the user's own may raise anything
+            except BaseException as error:  # noqa: BLE001 - the user's own fetch may raise anything
                 failure = _failure(error)
             urls_by_failure.setdefault(str(failure), []).append(url)
             advice[failure.advice] = None
@@ -77,5 +77,5 @@ def _failure(error: BaseException) -> FetchError:
         return error
     if isinstance(error, NoUsableKeyError):
         return FetchError(str(error), _NO_KEY_SET)
-    # What it says may quote the server.
+    # The message of the error may quote the server.
     return FetchError(f"the fetch raised {type(error).__name__}", _OWN_FETCH)

@@ -78,5 +78,5 @@ class InProcessFetch:
         except* TimeoutError as errors:
             raise FetchError(f"no complete answer within {timeout:.3g} s") from errors
         if status != 200:  # noqa: PLR2004 - OK
-            raise FetchError(f"status {status} in place of 200")
+            raise FetchError(f"status {status} instead of 200")
         return body

@@ -270,7 +270,7 @@ def only(working: str, fetch: Any, *, after: Callable[[], None] = lambda: None) 
         if url == working:
             return body
         after()
-        raise FetchError(f"status {500 + len(fetch.urls)} in place of 200")
+        raise FetchError(f"status {500 + len(fetch.urls)} instead of 200")
 
     return fetch_only
 
@@ -329,7 +329,7 @@ def test_if_all_urls_fail_each_is_named_and_each_reason_told_once(
     with pytest.raises(KeysUnavailableError):
         asyncio.run(keys.load())
     assert keys.status()["last_error"] == (
-        f"{ORIGINAL}: status 501 in place of 200; {UPDATED}: status 502 in place of 200"
+        f"{ORIGINAL}: status 501 instead of 200; {UPDATED}: status 502 in place of 200"
     )
 
     keys = make_keys(user_pool)

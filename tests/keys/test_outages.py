@@ -365,7 +365,7 @@ def test_the_log_tells_the_story_of_an_outage_in_a_few_lines(
             keys.get(kid)
         settle(keys)
 
-    fetch.fail(FetchError("status 500 in place of 200"))
+    fetch.fail(FetchError("status 500 instead of 200"))
     use(after=0)
     fetch.document = good
     use(after=1)
@@ -380,7 +380,7 @@ def test_the_log_tells_the_story_of_an_outage_in_a_few_lines(
 
     lines = [record.getMessage().removeprefix(f"keys of {POOL_ID} ") for record in caplog.records]
     assert lines == [
-        f"not fetched: {ORIGINAL}: status 500 in place of 200; no keys to verify tokens with; next attempt in 1.0 s",
+        f"not fetched: {ORIGINAL}: status 500 instead of 200; no keys to verify tokens with; next attempt in 1.0 s",
         "fetched: 2, 2 new",
         (
             f"not fetched: {ORIGINAL}: no answer within 3 s; check the route; 2 keys, fetched 100 s ago, "

@@ -65,12 +65,12 @@ FAULTS = [
     pytest.param(lambda server, _: server.say(b""), "the answer from {host} is cut short or not HTTP", id="hangs-up"),
     pytest.param(
         lambda server, jwks: server.answer(jwks, status="503 Service Unavailable"),
-        "status 503 in place of 200",
+        "status 503 instead of 200",
         id="503",
     ),
     pytest.param(
         lambda server, jwks: server.answer(jwks, f"Location: {server.url}", status="302 Found"),
-        "status 302 in place of 200",
+        "status 302 instead of 200",
         id="redirects",
     ),
     pytest.param(
@@ -261,7 +261,7 @@ def test_a_server_starts_without_keys_and_recovers(
     assert response.status_code == 200
 
     story = "\n".join(serving.end())
-    assert "status 500 in place of 200" in story
+    assert "status 500 instead of 200" in story
     assert "no keys to verify tokens with" in story
     assert ("starting without keys" in story) == lifespan
     assert "Traceback" not in story
