@@ -1,4 +1,4 @@
-"""The app that a command line names."""
+"""Loads the app that a command line names."""
 
 from __future__ import annotations
 
@@ -30,11 +30,9 @@ class LoadError(GuardError):
 
 
 def add_app_argument(parser: argparse.ArgumentParser) -> None:
-    """Let *parser* take `module:app`."""
+    """Add the argument `module:app`, and what belongs to it, to *parser*."""
     parser.add_argument("app", metavar="module:app", help="the app, or a function without parameters that makes it")
-    parser.add_argument(
-        "--factory", action="store_true", help="call what is named: it is a function that makes the app"
-    )
+    parser.add_argument("--factory", action="store_true", help="call the name: it is a function that makes the app")
     parser.add_argument("--app-dir", metavar="DIR", default=".", help="import from here (%(default)s)")
 
 
@@ -43,7 +41,7 @@ def load_app(arguments: argparse.Namespace) -> Any:
     Return the app that *arguments* name, see `add_app_argument`.
 
     Raises:
-        UsageError: They name none.
+        UsageError: They do not name an app.
         LoadError: Importing or making it failed.
 
     """
@@ -55,7 +53,7 @@ def load_app(arguments: argparse.Namespace) -> Any:
     sys.path.insert(0, str(folder.resolve()))
     found = _attribute(_import(module_name, folder), module_name, attribute)
     if inspect.isclass(found):
-        raise UsageError(f"{name} is a class; name an app that is made of it, or a function that makes one")
+        raise UsageError(f"{name} is a class; name an app made from it, or a function that makes one")
     is_function = inspect.isfunction(found)
     if arguments.factory or (is_function and not _takes(found, 3)):
         if not _takes(found, 0):
@@ -85,7 +83,7 @@ def _import(module_name: str, folder: Path) -> Any:
         return _guarded(module_name, lambda: importlib.import_module(module_name))
     except LoadError as error:
         cause = error.__cause__
-        # The module that is named, or a package around it; not one that it imports.
+        # The named module or a package around it is missing, not a module that it imports.
         if isinstance(cause, ModuleNotFoundError) and cause.name and f"{module_name}.".startswith(f"{cause.name}."):
             raise UsageError(
                 f"there is no module {module_name!r} to import from {folder.resolve()}; --app-dir names another folder"
@@ -115,7 +113,7 @@ def _guarded(what: str, make: Callable[[], Any]) -> Any:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """Return the last line of the app's own that was run, in words."""
+    """Return the last line of the app's own code that ran, as text."""
     frames = [
         frame
         for frame in traceback.extract_tb(trace)
@@ -133,7 +131,7 @@ def _hint(error: BaseException) -> str:
     if isinstance(error, KeyError):
         return "If it is an environment variable, set it for this command too"
     if isinstance(error, SystemExit):
-        return "The module ends the process when it is imported; put that below if __name__ == '__main__'"
+        return "The module ends the process when it is imported; move that below if __name__ == '__main__'"
     return ""
 
 
@@ -143,7 +141,7 @@ def _check_app(found: Any, name: str) -> None:
     if is_api_router(found):
         raise UsageError(f"{name} is a router; name the app that includes it")
     if not callable(found) or not _takes(found, 3):
-        raise UsageError(f"{name} is no ASGI app but {type(found).__name__!r}; {_EXAMPLE}")
+        raise UsageError(f"{name} is not an ASGI app but {type(found).__name__!r}; {_EXAMPLE}")
 
 
 def _takes(function: Callable[..., Any], number: int) -> bool:

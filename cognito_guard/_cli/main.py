@@ -2,7 +2,8 @@
 The command `cognito-guard`, also `python -m cognito_guard`.
 
 Each subcommand is a module with `add_parser(subparsers)`, which sets `run=` as a default of its parser. `run(args)`
-returns the exit code: 0 good, 1 something was found, 2 the command line is wrong, 3 it could not be checked or served.
+returns the exit code: 0 nothing was found, 1 something was found, 2 the command line is wrong, 3 the app could not be
+checked or served.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ NOT_CHECKED: Final = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line *argv*, by default that of the process, and return the exit code."""
+    """Run the command line *argv*, by default the arguments of the process, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="cognito-guard",
         description="Guard APIs with AWS Cognito access tokens.",
-        epilog="Exit codes: 0 good, 1 something was found, 2 the command line is wrong, 3 it could not be checked.",
+        epilog="Exit codes: 0 nothing was found, 1 something was found, 2 the command line is wrong, "
+        "3 the app could not be checked.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"cognito-guard {version('cognito-guard')}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -22,9 +22,11 @@ def add_parser(subparsers: Any) -> None:
     )
     add_app_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--strict", action="store_true", help="exit with 1 if there is something wrong with a route")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if something is wrong with a route")
     parser.add_argument(
-        "--scopes", metavar="SCOPES", help="the scopes that exist, with commas in between, or a file with one a line"
+        "--scopes",
+        metavar="SCOPES",
+        help="the scopes that exist, separated by commas, or a file with one scope per line",
     )
     parser.add_argument("--opaque", metavar="PATH", action="append", default=[], help="skip the mounted app at PATH")
     parser.set_defaults(run=run)
@@ -55,7 +57,7 @@ def _scopes(text: str | None) -> list[str] | None:
 
 
 def _is_file_name(text: str) -> bool:
-    # A scope has a slash too: what ends like a text file, or begins like a path, is none.
+    # A scope has a slash too, so look at the ending of a text file or the beginning of a path.
     return Path(text).is_file() or text.endswith((".txt", ".csv", ".json", ".lst")) or text[:1] in {".", "/", "~"}
 
 

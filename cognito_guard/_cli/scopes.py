@@ -17,7 +17,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "scopes",
         help="print the resource servers that the user pool needs",
-        description="Print the resource servers, with their scopes, that the user pool needs for what an app requires.",
+        description="Print the resource servers and scopes that the user pool needs for an app.",
     )
     add_app_argument(parser)
     parser.add_argument(

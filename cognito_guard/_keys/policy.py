@@ -21,8 +21,8 @@ MOST_WAITING_WARM: Final = 1_000
 """Most requests that wait for one attempt while keys are held: only tokens with an unknown `kid` wait."""
 
 GRACE: Final = 1.0
-"""How much longer than `KeyPolicy.timeout` requests wait for an attempt, in seconds. The attempt ends first, so requests
-know when the next one may start."""
+"""How much longer than `KeyPolicy.timeout` requests wait for an attempt, in seconds. The attempt ends first, so it is
+known when the next one may start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

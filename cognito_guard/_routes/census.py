@@ -1,4 +1,4 @@
-"""Every route of an app, as a list: where it is, what handles it, and what that asks for."""
+"""Every route of an app, as a list: its path, its handler, and what it requires."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from cognito_guard._requests.requirement import Requirement, requirements_of
 from cognito_guard._routes.misuse import misuse_of
 
 WEBSOCKET: Final = "WEBSOCKET"
-"""Stands for the method where there is none."""
+"""Stands for the method of a route without one."""
 
 ANY: Final = "*"
-"""Stands for the methods of a route or an app that does not tell which it has."""
+"""Stands for the methods of a route or an app that does not say which ones it has."""
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY")
 
@@ -33,7 +33,7 @@ _MISPLACED: Final = (
 _PUBLIC_ABOVE: Final = (
     "guard.public is above the route decorator, so it opens nothing; move it below, next to the function"
 )
-_PUBLIC_AND_REQUIRED: Final = "is marked public, but a router or an app around it has a requirement, which counts"
+_PUBLIC_AND_REQUIRED: Final = "is marked public, but a router or an app around it has a requirement, which wins"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,17 @@ class RouteEntry:
 
     Attributes:
         method: An HTTP method, `WEBSOCKET`, or `*` for an app whose routes cannot be inspected.
-        path: The whole path, parameters in braces; behind a `Host` route with the host in front.
-        handler: Where the handler is defined: `module:name`.
-        summary: The first line of the handler's docstring, or nothing.
-        requirements: What is asked of callers: by the apps and routers around the route, the route, and its handler.
-        public: Whether everyone may reach it: marked, or by path.
-        guarded: Whether a guard stands in front of it, and its requirements are of such guards.
+        path: The whole path, with parameters in braces. Behind a `Host` route it starts with the host.
+        handler: The place where the handler is defined: `module:name`.
+        summary: The first line of the handler's docstring, or "".
+        requirements: What callers need: the requirements of the apps and routers around the route, of the route, and of
+            its handler.
+        public: Whether everyone may call it, because it is marked or because of its path.
+        guarded: Whether a guard stands in front of it, and all its requirements belong to such guards.
         opaque: Whether it is an app whose routes cannot be inspected: static files, or plain ASGI.
-        faults: What makes the route weaker than it is written, a sentence each. The app must not start with any.
-        remarks: What has no effect, a sentence each.
-        built_in: Whether it is a page of the framework itself: FastAPI's documentation.
+        faults: Sentences that say what makes the route weaker than it is written. An app with any must not start.
+        remarks: Sentences that say what has no effect.
+        built_in: Whether it is a page of the framework itself, such as FastAPI's documentation.
 
     """
 
@@ -70,13 +71,13 @@ class RouteEntry:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """Every scope that is named, whether it is needed or one of several."""
+        """Every scope that the requirements name, needed or one of several."""
         granted = (each.condition for each in self.requirements if isinstance(each.condition, Granted))
         return frozenset[str]().union(*(condition.names for condition in granted))
 
     @property
     def requirement(self) -> str:
-        """What is required, in words."""
+        """What is required, as text."""
         if not self.guarded:
             return "NO GUARD"
         if self.public:
@@ -89,13 +90,13 @@ class RouteEntry:
 
 class _Around(NamedTuple):
     """
-    What stands around a route.
+    The apps and routers around a route.
 
     Attributes:
         prefix: The path of the app that it is in.
-        guards: The guards in front, each with the paths it opens and the path these are below.
-        requirements: What the apps around it ask for.
-        public: The guards for which an app around it is public.
+        guards: The guards in front, each with the paths it opens and the prefix of these paths.
+        requirements: What the apps around it require.
+        public: The guards for which one of the apps around it is public.
 
     """
 
@@ -105,7 +106,7 @@ class _Around(NamedTuple):
     public: frozenset[object] = frozenset()
 
     def within(self, app: Any, prefix: str = "", *, mounted: bool = False) -> _Around:
-        """Return what stands around the routes in *app*, at *prefix* below the path so far."""
+        """Return the surroundings of the routes in *app*, which is mounted at *prefix* below the current path."""
         around = self._replace(prefix=self.prefix + prefix)
         for each in chain_of(app):
             if is_guard_middleware(type(each)):
@@ -113,7 +114,7 @@ class _Around(NamedTuple):
             marks = marks_of(each)
             around = around._replace(
                 requirements=around.requirements + marks.requirements,
-                # An app that has its guard inside is not what that guard lets pass.
+                # A guard installed inside this app is not a guard in front of it.
                 public=around.public | marks.public if mounted or each is not app else around.public,
             )
             for installed in installed_on(each):
@@ -147,7 +148,7 @@ def _walk(app: Any, around: _Around) -> Iterator[tuple[RouteEntry, Any]]:
             yield from _walk(app_of(actual), around.within(actual.app, actual.path, mounted=True))
         elif isinstance(actual, Host):
             inside = around.within(actual.app, mounted=True)
-            # Replaces the host of an outer `Host` route, if there is one.
+            # An inner host replaces the host of an outer `Host` route.
             path = inside.prefix[len(inside.prefix.partition("/")[0]) :]
             yield from _walk(app_of(actual), inside._replace(prefix=actual.host + path))
         else:
@@ -157,11 +158,11 @@ def _walk(app: Any, around: _Around) -> Iterator[tuple[RouteEntry, Any]]:
 
 
 def _entries(route: Any, actual: BaseRoute, around: _Around) -> Iterator[tuple[RouteEntry, Any]]:
-    # FastAPI 0.137 names the endpoint of its own routes alone.
+    # FastAPI 0.137 sets the endpoint only for its own routes.
     endpoint = getattr(route, "endpoint", None) or getattr(actual, "endpoint", actual)
     path = getattr(route, "path_format", None) or getattr(actual, "path_format", None)
     if path is None:
-        # A route class of the app's own: it exists, and nothing else is known.
+        # The app's own route class: only its existence is known.
         yield _entry(ANY, "/{?}", actual, around, marks=marks_of(None), opaque=True)
     elif isinstance(actual, WebSocketRoute):
         opaque = _is_opaque(endpoint, WebSocketEndpoint)
@@ -174,7 +175,7 @@ def _entries(route: Any, actual: BaseRoute, around: _Around) -> Iterator[tuple[R
     else:
         methods = set(getattr(route, "methods", None) or {ANY})
         if not is_api_route(actual) and "GET" in methods:
-            # Starlette answers HEAD with what GET would say, FastAPI does not.
+            # Starlette answers HEAD on a GET route, FastAPI does not.
             methods.discard("HEAD")
         opaque = _is_opaque(endpoint, HTTPEndpoint)
         for method in sorted(methods):
@@ -213,7 +214,7 @@ def _entry(
 
 
 def _with_misplaced(entry: RouteEntry, handler: Any, used: set[int]) -> RouteEntry:
-    """Return *entry*, with what is said of a decorator whose result no route uses while this one uses the handler."""
+    """Return *entry*, with a note about each decorator of its handler whose result no route uses."""
     unused = [] if _is_what_its_name_says(handler) else [each for each in results_of(handler) if id(each) not in used]
     if any(marks_of(each).requirements for each in unused):
         entry = replace(entry, faults=(*entry.faults, _MISPLACED))
@@ -223,8 +224,8 @@ def _with_misplaced(entry: RouteEntry, handler: Any, used: set[int]) -> RouteEnt
 
 
 def _is_what_its_name_says(handler: Any) -> bool:
-    # Below its route decorator, a decorator takes the handler's place in its module. Where the handler itself is still
-    # there, what was made of it is for another route, maybe of another app.
+    # A decorator below the route decorator replaces the handler's name in its module. If the name still means the
+    # handler itself, the decorated copy is for another route, maybe of another app.
     found: Any = sys.modules.get(getattr(handler, "__module__", None) or "")
     for name in getattr(handler, "__qualname__", "").split("."):
         found = getattr(found, name, None)
@@ -235,7 +236,7 @@ def _is_opaque(endpoint: Any, endpoint_class: type[Any]) -> bool:
     endpoint = innermost(endpoint)
     if inspect.isclass(endpoint):
         return not issubclass(endpoint, endpoint_class)
-    # Starlette takes any other callable for an ASGI app.
+    # Starlette treats any other callable as an ASGI app.
     return not inspect.isroutine(endpoint)
 
 

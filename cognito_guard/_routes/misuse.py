@@ -18,16 +18,16 @@ _INSTEAD: Final = {
     "verify": "write Depends(guard.authenticated)",
     "public": "write @guard.public below the route decorator",
 }
-"""What to do in place of `Depends(guard.<name>)`."""
+"""What to write instead of `Depends(guard.<name>)`."""
 
 _HARMLESS: Final = {"principal", "status"}
-"""Methods of a guard that a dependency may call: they ask for nothing and say so."""
+"""Methods of a guard that may be a dependency, although they require nothing."""
 
 WRITE_A_REQUIREMENT: Final = "write Depends(guard.authenticated), or Depends(guard.require('orders/order.read'))"
 
 
 def misuse_of(route: Any, handler: Callable[..., Any]) -> Iterator[str]:
-    """Yield what is wrong with the dependencies and annotations of a FastAPI *route*, a sentence each."""
+    """Yield sentences that say what is wrong with the dependencies and annotations of a FastAPI *route*."""
     for call, _ in dependencies_of(route, ()):
         method = innermost(call)
         owner, name = getattr(method, "__self__", method), getattr(method, "__name__", None)
@@ -39,6 +39,6 @@ def misuse_of(route: Any, handler: Callable[..., Any]) -> Iterator[str]:
     if is_api_route(actual_route(route)):
         for annotation in unresolved_annotations(handler):
             yield (
-                f"FastAPI cannot resolve the annotation {annotation!r}, and takes a dependency for a query parameter; "
+                f"FastAPI cannot resolve the annotation {annotation!r}, so it reads a dependency from the query; "
                 "define what it names at module level, or leave out `from __future__ import annotations`"
             )

@@ -1,4 +1,4 @@
-"""What the routes of a FastAPI app require, written into its OpenAPI document."""
+"""Writes what the routes of a FastAPI app require into its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _DESCRIPTIONS: Final[Mapping[type[RefusalError], str]] = {
 
 def describe(app: Any, token_url: str | None, descriptions: Mapping[str, str]) -> Callable[[], dict[str, Any]]:
     """
-    Return what makes the OpenAPI document of *app*, a FastAPI app: its own, with what each operation requires.
+    Return a function that makes the OpenAPI document of the FastAPI *app*, with what each operation requires.
 
-    Guarded operations get their scopes, and the answers that refuse them; public ones get nothing. Parameters, bodies
-    and what the app says itself stay as they are.
+    Guarded operations get their scopes and the responses that refuse a caller. Public ones get nothing. Parameters,
+    bodies and what the app itself says stay as they are.
 
     Args:
-        app: The app; its routes are looked at when the document is made.
-        token_url: Where clients get tokens. Without it, tokens can be pasted but not asked for.
-        descriptions: What scopes are about; for others, what the first route that needs them does.
+        app: The app; its routes are read when the document is made.
+        token_url: Where clients get tokens. Without it, Swagger UI can only take a pasted token.
+        descriptions: A description by scope. Other scopes are described by what the first route that needs them does.
 
     """
     make_document: Callable[[], dict[str, Any]] = app.openapi
@@ -49,7 +49,7 @@ def describe(app: Any, token_url: str | None, descriptions: Mapping[str, str]) -
     def openapi() -> dict[str, Any]:
         nonlocal described
         document = make_document()
-        # FastAPI keeps the document that it makes. An app's own function may make a new one each time.
+        # FastAPI makes its document once and keeps it. An app's own function may make a new one each time.
         if document is not described:
             _add_to(document, list(census(app)), token_url, descriptions)
             described = document
@@ -60,7 +60,7 @@ def describe(app: Any, token_url: str | None, descriptions: Mapping[str, str]) -
 
 
 def scope_descriptions(routes: Iterable[RouteEntry], descriptions: Mapping[str, str]) -> dict[str, str]:
-    """Return what each scope that *routes* name is about: as *descriptions* say, or what such a route does."""
+    """Return a description of each scope in *routes*: from *descriptions*, or what the first route with it does."""
     found: dict[str, str] = dict(descriptions)
     for route in routes:
         for scope in route.scopes:
@@ -90,17 +90,17 @@ def _add_to(
     components.setdefault("schemas", {}).setdefault(_SCHEMA, _REFUSAL)
     for route in routes:
         operation = document.get("paths", {}).get(route.path, {}).get(route.method.lower())
-        # The document of an app has no operations of the apps that are mounted in it.
+        # The document of an app does not contain the operations of mounted apps.
         if operation is not None and route.guarded and not route.public:
             ours = _security(route.requirements, oauth2=token_url is not None)
-            # The app's own security schemes must be met together with these.
+            # The app's own security schemes are required in addition to these.
             operation["security"] = [theirs | each for theirs in operation.get("security", [{}]) for each in ours]
             for status, response in _responses(route.requirements).items():
                 operation["responses"].setdefault(status, response)
 
 
 def _security(requirements: tuple[Requirement, ...], *, oauth2: bool) -> list[dict[str, list[str]]]:
-    # All of one object must be met, and any one of the objects is enough (OpenAPI, Security Requirement).
+    # All members of one object are required; any one of the objects is enough (OpenAPI, Security Requirement).
     choices = product(
         *(
             sorted(map(sorted, each.condition.alternatives))
@@ -109,7 +109,7 @@ def _security(requirements: tuple[Requirement, ...], *, oauth2: bool) -> list[di
         )
     )
     scopes = [sorted(set().union(*choice)) for choice in choices]
-    # Since OpenAPI 3.1 the scopes of a bearer token can be named as well.
+    # Since OpenAPI 3.1, a bearer scheme can name scopes too.
     schemes = (_OAUTH2, _BEARER) if oauth2 else (_BEARER,)
     return [{scheme: each} for scheme in schemes for each in scopes]
 

@@ -11,13 +11,13 @@ from cognito_guard._routes.census import RouteEntry
 from cognito_guard._routes.openapi import scope_descriptions
 from cognito_guard.errors import ConfigurationError
 
-# OpenID Connect Core section 5.4, as far as Cognito knows it.
+# The scopes of OpenID Connect Core section 5.4 that Cognito supports.
 _STANDARD: Final = frozenset({"openid", "email", "phone", "profile"})
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceServer:
-    """One resource server: its identifier, and the description of each of its scopes, by the scope's own name."""
+    """One resource server: its identifier, and a description for each of its scopes, by the scope's short name."""
 
     identifier: str
     scopes: dict[str, str]
@@ -25,14 +25,14 @@ class ResourceServer:
 
 def resource_servers(routes: Iterable[RouteEntry], descriptions: Mapping[str, str]) -> list[ResourceServer]:
     """
-    Return the resource servers that define every scope *routes* name, sorted.
+    Return the resource servers that define all scopes in *routes*, sorted.
 
-    A scope is `<identifier>/<name>`; the identifier may hold slashes itself. What Cognito defines on its own, such as
-    `openid` and `aws.cognito.signin.user.admin`, is left out. Descriptions are cut to what Cognito takes, and are the
-    scope itself where there is none.
+    A scope is `<identifier>/<name>`; the identifier itself may contain slashes. Scopes that Cognito defines, such as
+    `openid` and `aws.cognito.signin.user.admin`, are left out. Descriptions are cut to the length that Cognito accepts.
+    A scope without a description is its own description.
 
     Raises:
-        ConfigurationError: A scope is neither Cognito's nor of that form.
+        ConfigurationError: A scope does not have that form and is not one of Cognito's.
 
     """
     servers: dict[str, dict[str, str]] = {}
@@ -49,11 +49,11 @@ def resource_servers(routes: Iterable[RouteEntry], descriptions: Mapping[str, st
 
 
 def as_json(servers: Iterable[ResourceServer]) -> list[dict[str, Any]]:
-    """Return *servers* as the arguments of `CreateResourceServer`, but for the pool's id."""
+    """Return *servers* as the arguments of `CreateResourceServer`, without the pool's id."""
     return [
         {
             "Identifier": server.identifier,
-            # A name may hold less than an identifier: no slashes and colons.
+            # A name may not contain all characters of an identifier: no slashes and colons.
             "Name": re.sub(r"[^\w\s+=,.@-]", "-", server.identifier),
             "Scopes": [
                 {"ScopeName": name, "ScopeDescription": description} for name, description in server.scopes.items()
@@ -64,7 +64,7 @@ def as_json(servers: Iterable[ResourceServer]) -> list[dict[str, Any]]:
 
 
 def as_cloudformation(servers: Iterable[ResourceServer]) -> dict[str, Any]:
-    """Return a CloudFormation template of *servers*, whose user pool is a parameter."""
+    """Return a CloudFormation template of *servers*. The user pool is a parameter of the template."""
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "The resource servers whose scopes the API requires.",
@@ -80,6 +80,6 @@ def as_cloudformation(servers: Iterable[ResourceServer]) -> dict[str, Any]:
 
 
 def _logical_id(number: int, identifier: str) -> str:
-    # Letters and digits only; the number tells apart identifiers that differ in other characters.
+    # Only letters and digits are allowed. The number separates identifiers that differ in other characters.
     words = re.findall(r"[A-Za-z0-9]+", identifier)
     return "".join(word.capitalize() for word in words) + f"ResourceServer{number}"

@@ -1,5 +1,5 @@
 """
-The calling half: access tokens of the client-credentials grant, bought once and shared.
+The calling side: gets access tokens with the client-credentials grant, buys each once and shares it.
 
 `ClientCredentials` is an auth object for httpx and httpx2, and gives tokens and headers to other clients.
 """

@@ -1,4 +1,4 @@
-"""What the token endpoint's answer means (RFC 6749 sections 5.1 and 5.2)."""
+"""Reads the token endpoint's answer (RFC 6749 sections 5.1 and 5.2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cognito_guard.client._failure import Failure
 from cognito_guard.client._token import LONGEST_LIFE
 
 UNSTATED_LIFE: Final = 5 * 60.0
-"""Seconds that a token counts as good for if the answer does not say: the shortest validity that Cognito allows."""
+"""Seconds that a token is assumed to be valid if the answer does not say: the shortest validity that Cognito allows."""
 
 _OK: Final = 200
 _TOO_MANY_REQUESTS: Final = 429
@@ -26,7 +26,7 @@ _PASSING_CODES: Final = frozenset({"temporarily_unavailable", "server_error", "s
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A token that the endpoint gave, good for *lifetime* seconds."""
+    """A token that the endpoint gave. It is valid for *lifetime* seconds."""
 
     value: str = field(repr=False)
     lifetime: float
@@ -36,15 +36,15 @@ def read_answer(
     status: int, headers: Mapping[str, str], body: bytes, *, now: float, secrets: Collection[str]
 ) -> Grant | Failure:
     """
-    Return what an answer gives.
+    Return the token or the failure in an answer.
 
-    Nothing of the answer's text gets out, save an error code that looks like one and holds none of *secrets*.
+    No text of the answer is returned, except an error code that has the form of one and contains none of *secrets*.
 
     Args:
         status: The HTTP status.
-        headers: The HTTP headers, by names in lower case.
-        body: The body, complete.
-        now: Seconds since the epoch, for a `Retry-After` that is a date.
+        headers: The HTTP headers, with names in lower case.
+        body: The complete body.
+        now: Seconds since the epoch, needed if `Retry-After` is a date.
         secrets: What must not be in an error code.
 
     """
@@ -80,7 +80,7 @@ def _grant(body: bytes) -> Grant | Failure:
 
 
 def is_token(value: str) -> bool:
-    """Return whether *value* may stand in an `Authorization` header."""
+    """Return whether *value* may be sent in an `Authorization` header."""
     return _TOKEN.fullmatch(value) is not None
 
 

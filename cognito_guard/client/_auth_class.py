@@ -1,4 +1,4 @@
-"""The base class of an auth object that httpx and httpx2 both take."""
+"""The base class of an auth object that both httpx and httpx2 accept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx
 
 
 def auth_classes(import_module: Callable[[str], Any] = import_module) -> tuple[type, ...]:
-    """Return the `Auth` classes of the installed clients: httpx2 takes no instance of the one of httpx."""
+    """Return the `Auth` classes of the installed clients: httpx2 does not accept an instance of httpx's class."""
     try:
         return (httpx.Auth, import_module("httpx2").Auth)
     except ImportError:
@@ -20,7 +20,7 @@ def auth_classes(import_module: Callable[[str], Any] = import_module) -> tuple[t
 if TYPE_CHECKING:
 
     class AuthClass(httpx.Auth):
-        """To type checkers, the class of httpx."""
+        """Type checkers see the class of httpx."""
 
 else:
     AuthClass = type("AuthClass", auth_classes(), {"__doc__": "An auth object of httpx and, if installed, httpx2."})

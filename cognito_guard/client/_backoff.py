@@ -1,4 +1,4 @@
-"""How long to leave the token endpoint alone after a failure."""
+"""How long to wait before the next token request after a failure."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ _SPREAD: Final = 0.1
 
 class Backoff:
     """
-    Waiting times that grow with each failure and differ between processes.
+    Delays that grow with each failure and differ between processes.
 
-    Not thread-safe: the jobs of one client run one after another, and a job that was given up can only spoil a delay.
+    Not thread-safe, and need not be: the jobs of one client run one after another. A job that was given up can only
+    change a delay.
 
     Args:
         seams: The monotonic clock and the randomness.
 
     Attributes:
-        not_before: The time, of the monotonic clock, before which no request is due.
+        not_before: The monotonic time before which no request is due.
         failure: The last failure, None after a success.
 
     """
@@ -40,7 +41,7 @@ class Backoff:
         self.failure: Failure | None = None
 
     def note_success(self) -> None:
-        """Start from the shortest delay again."""
+        """Reset the delay to the shortest one."""
         self._failures = 0
         self.not_before = float("-inf")
         self.failure = None
@@ -49,13 +50,13 @@ class Backoff:
         """
         Return the seconds until the next request is due.
 
-        A failure that may pass, such as 429, 5xx or no connection: as long as its `Retry-After` says, up to 5 minutes;
-        up to a tenth is added, so that a fleet does not come back in the same instant. Without one, the delay doubles
-        from 0.5 to 5 s, when over quota to 30 s, and a random part of it between a half and all is waited for. Calls
-        wait 10 s by default: with longer delays they would fail although the endpoint is back.
+        A failure that may pass, such as 429, 5xx or no connection: as long as its `Retry-After` says, up to 5 minutes.
+        Up to a tenth is added, so that the processes of a fleet do not return at the same moment. Without
+        `Retry-After`, the delay doubles from 0.5 to 5 s (to 30 s when over quota), and is multiplied by a random number
+        between 0.5 and 1. Calls wait 10 s by default: with longer delays they would fail although the endpoint is back.
 
-        Another one, such as `invalid_client`: the delay doubles from 10 to 60 s. A wrong secret must not use up the
-        account's quota of token requests.
+        Any other failure, such as `invalid_client`: the delay doubles from 10 to 60 s. A wrong secret must not use up
+        the account's quota of token requests.
         """
         spread = 1 + _SPREAD * self._seams.random()
         if not failure.passing:
@@ -65,13 +66,13 @@ class Backoff:
             delay = min(longest, _FIRST * 2.0**self._failures) * (1 + self._seams.random()) / 2
         else:
             delay = min(_LONGEST_RETRY_AFTER, failure.retry_after) * spread
-        self._failures = min(self._failures + 1, 10)  # 2**10 is beyond every limit above
+        self._failures = min(self._failures + 1, 10)  # 2**10 is above every limit
         self.failure = failure
         self.not_before = self._seams.timer() + delay
         return delay
 
     def gives_up(self, urgent: bool, deadline: float) -> Failure | None:  # noqa: FBT001 - of an errand
-        """Return the last failure if waiting for the next request is no use to who asks, else None."""
+        """Return the last failure if the caller gains nothing from waiting for the next request; else None."""
         if self.failure is not None and (not urgent or not self.failure.passing or self.not_before >= deadline):
             return self.failure
         return None
@@ -79,7 +80,7 @@ class Backoff:
 
 def retry_after(value: str | None, now: float) -> float | None:
     """
-    Return the seconds that a `Retry-After` header asks for (RFC 9110 section 10.2.3), or None if it says nothing.
+    Return the seconds that a `Retry-After` header asks for (RFC 9110 section 10.2.3), or None if it is invalid.
 
     Args:
         value: Whole seconds or an HTTP date.
@@ -100,8 +101,8 @@ class ForcedPurchases:
     """
     Limits the purchases that a 401 of the API causes.
 
-    An API that answers 401 to every token, because its audience or client list is wrong, would else cause one purchase
-    per call. The pause after such a purchase is 10 s and doubles up to 15 minutes while more follow.
+    An API that answers 401 to every token, because its audience or client list is wrong, would otherwise cause one
+    purchase per call. The pause after such a purchase is 10 s. It doubles with each further one, up to 15 minutes.
 
     Args:
         timer: Monotonic clock, in seconds.
@@ -117,12 +118,12 @@ class ForcedPurchases:
         self._last = float("-inf")
 
     def allow(self) -> bool:
-        """Return whether one more is allowed now, and count it if so."""
+        """Return whether one more purchase is allowed now, and count it if so."""
         now = self._timer()
         since = now - self._last
         if since < self._pause:
             return False
-        # After a long quiet time the next 401 is a new story.
+        # After a long time without a 401, start with the shortest pause again.
         quiet = since >= 4 * self._pause
         self._pause = self._SHORTEST if quiet else min(self._LONGEST, self._pause * 2)
         self._last = now

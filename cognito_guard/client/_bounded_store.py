@@ -1,4 +1,4 @@
-"""A store that may be away, and never makes a call fail."""
+"""A store that may be unavailable, and never makes a call fail."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _REST: Final = 2.0
 
 class BoundedStore:
     """
-    Asks a store, each time on a thread of its own and for a limited time.
+    Asks a store on a separate thread each time, with a time limit.
 
-    After a failure the store is left alone for 1 to 2 s, and for as long as a call to it still hangs: so at most one
-    thread hangs.
+    After a failure the store is not asked for 1 to 2 s, and not while a call to it still hangs. So at most one thread
+    hangs.
 
     Args:
         store: The store.
@@ -41,11 +41,11 @@ class BoundedStore:
 
     @property
     def away(self) -> bool:
-        """Whether it is left alone at present."""
+        """Whether the store is not asked at present."""
         return self._seams.timer() < self._away_until or (self._hanging is not None and self._hanging.under_way)
 
     def get(self, key: str) -> StoredToken | None:
-        """Return the entry of *key*; None if there is none, or no store."""
+        """Return the entry of *key*; None if there is none, or if the store is not available."""
 
         def get() -> StoredToken | None:
             entry = self._store.get(key)
@@ -56,15 +56,15 @@ class BoundedStore:
         return self._ask(get, None)
 
     def put(self, key: str, entry: StoredToken, lifetime: float) -> bool:
-        """Return False if a newer entry is there; True without a store."""
+        """Return False if there is a newer entry; True if the store is not available."""
         return self._ask(lambda: self._store.put(key, entry, lifetime), True)  # noqa: FBT003 - the answer if away
 
     def claim(self, key: str, owner: str, seconds: float) -> bool:
-        """Return whether *owner* may buy; True without a store, for then everyone must."""
+        """Return whether *owner* may buy; True if the store is not available, because then each process must buy."""
         return self._ask(lambda: self._store.claim(key, owner, seconds), True)  # noqa: FBT003 - likewise
 
     def release(self, key: str, owner: str) -> None:
-        """End the claim of *owner*, if there is a store."""
+        """End the claim of *owner*, if the store is available."""
         self._ask(lambda: self._store.release(key, owner), None)
 
     def _ask(self, question: Callable[[], Result], otherwise: Result) -> Result:
@@ -98,7 +98,7 @@ class BoundedStore:
 
 
 class _Lost:
-    """No answer of the store."""
+    """The store did not answer."""
 
     def __init__(self, error: str = "no answer in time") -> None:
         self.error: Final = error

@@ -1,4 +1,4 @@
-"""Getting a token: from the store if another process has bought one, else from the token endpoint."""
+"""Gets a token: from the store if another process has bought one, else from the token endpoint."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _LONGEST_POLL: Final = 0.4
 @dataclass(frozen=True, slots=True)
 class Errand:
     """
-    What a token is wanted for.
+    Why a token is needed.
 
     Attributes:
-        held: The token at hand, or None.
-        urgent: Whether callers wait, because the token at hand has expired or the API refused it.
-        deadline: When waiting ends, by the monotonic clock.
+        held: The current token, or None.
+        urgent: Whether callers are waiting, because the current token has expired or the API refused it.
+        deadline: When waiting ends, in monotonic seconds.
 
     """
 
@@ -43,15 +43,15 @@ class Errand:
 
 class Buyer:
     """
-    Runs errands, one after another, on threads where blocking is fine.
+    Runs errands one after another, on threads that may block.
 
     Args:
         key: The cache key.
         secrets: Reads the client's secrets.
         request: Asks the token endpoint.
         store: Where processes share tokens.
-        ledger: Is told what happened.
-        patience: Seconds that one token request may take, and that a purchase of another process is waited for.
+        ledger: Records what happened.
+        patience: Seconds that one token request may take. Also how long to wait for a purchase of another process.
         seams: Clocks, sleep and randomness.
 
     """
@@ -76,26 +76,27 @@ class Buyer:
         self._seams: Final = seams
         self._of_secrets: Final = Backoff(seams)
         self._of_requests: Final = Backoff(seams)
-        # Two requests, one per secret, and some time to write the answer down.
+        # Two requests, one per secret, and some time to store the answer.
         self._claim_for: Final = 2 * patience + 1
         self._name: Final = token_hex(8)
 
     @property
     def barred(self) -> Backoff:
-        """Which failure, if any, keeps the next request back, and until when."""
+        """The failure that delays the next request, if any, and until when."""
         return max(self._of_secrets, self._of_requests, key=lambda backoff: backoff.not_before)
 
     def run(self, errand: Errand) -> Token | Failure | None:
         """
-        Return a token, why there is none, or None if another process is buying one and nobody here waits for it.
+        Return a token, a failure, or None if another process is buying a token and no caller waits for it here.
 
-        An urgent errand waits until its deadline, for another process and between attempts; another one asks once.
+        An urgent errand waits until its deadline, for another process or for the next attempt. Any other errand asks
+        once.
         """
         secrets = self._read_secrets(errand)
         if isinstance(secrets, Failure):
             return secrets
         seal = Seal(secrets, self._key, renewal_fraction(self._seams.random(), bought=False))
-        # Whoever has the claim may be stuck. After this time it is not waited for.
+        # The process that has the claim may hang. Do not wait for it longer than this.
         patient_until = self._seams.timer() + self._patience
         poll = _POLL
         while (token := self._find(seal, errand)[0]) is None:
@@ -114,7 +115,7 @@ class Buyer:
                 pause = _LONGEST_POLL
             else:
                 return None
-            # In small steps, with a look into the store after each: another process may succeed meanwhile.
+            # Wait in small steps and look into the store after each: another process may have succeeded.
             self._seams.sleep(min(pause, poll * (1 + self._seams.random()) / 2))
             poll = min(_LONGEST_POLL, poll * 1.5)
         self._ledger.note_shared(token.expires_at - self._seams.clock())
@@ -136,7 +137,7 @@ class Buyer:
                 self._seams.sleep(pause)
 
     def _find(self, seal: Seal, errand: Errand) -> tuple[Token | None, int]:
-        """Return a token of the store that serves *errand*, and the generation of what is there."""
+        """Return the stored token if it serves *errand*, and the generation of the stored entry."""
         entry = self._store.get(self._key)
         if entry is None:
             return None, 0
@@ -146,7 +147,7 @@ class Buyer:
     def _serves(self, token: Token, errand: Errand) -> bool:
         if errand.held is not None and token.bought_at <= errand.held.bought_at:
             return False
-        # Where nobody waits, one that is due itself would only be the next to be replaced.
+        # If no caller waits, do not take a token that is due for renewal itself: it would be replaced next.
         return self._seams.clock() < (token.usable_until if errand.urgent else token.renew_at)
 
     def _claim(self, seconds: float) -> bool:
@@ -157,10 +158,10 @@ class Buyer:
 
     @property
     def _owner(self) -> str:
-        return f"{self._name}-{os.getpid()}"  # a child that was forked is another owner
+        return f"{self._name}-{os.getpid()}"  # a forked child is another owner
 
     def _buy(self, secrets: Sequence[str], seal: Seal, errand: Errand) -> Token | Failure:
-        # Again, now that nobody else may buy: a token may have been put there since the last look.
+        # Look again, now that no other process may buy: one may have stored a token since the last look.
         found, generation = self._find(seal, errand)
         if found is not None:
             self._release()
@@ -172,7 +173,8 @@ class Buyer:
             pause = self._of_requests.note_failure(outcome)
             self._ledger.note_failed(outcome, pause)
             if outcome.passing:
-                # Keeps the others away as well: else the whole fleet would ask an endpoint that is over quota.
+                # The claim stops the other processes too. Otherwise the whole fleet would ask an endpoint that is over
+                # quota.
                 self._claim(pause)
             else:
                 self._release()
@@ -183,14 +185,14 @@ class Buyer:
         token = Token(outcome.value, asked_at, asked_at + outcome.lifetime, fraction)
         kept = self._store.put(self._key, StoredToken(seal.close(token), generation + 1), outcome.lifetime)
         self._release()
-        # If it is not kept, this answer came late and a newer token is there.
+        # If the store does not keep it, this answer came late and there is a newer token.
         return token if kept else self._find(seal, errand)[0] or token
 
     def _ask(self, secrets: Sequence[str]) -> Grant | Failure:
         first, *others = secrets
         outcome = self._request.send(first, secrets)
         for secret in others:
-            # In a rotation one of the two is not active yet, or no longer.
+            # During a rotation one of the two secrets may not be active yet, or no longer.
             if isinstance(outcome, Failure) and outcome.error == "invalid_client":
                 outcome = self._request.send(secret, secrets)
         return outcome

@@ -46,36 +46,35 @@ class ClientCredentials(AuthClass):
     """
     Gets access tokens with a client's id and secret, and sends them: `httpx.AsyncClient(auth=ClientCredentials(...))`.
 
-    Make one object per API and share it: it is safe to use from threads, event loops (asyncio and trio) and forked
-    processes at once. A token is bought once, renewed in the background after 70 to 80 % of its life, and serves until
-    a few seconds before it expires. The first call waits for the token.
+    Make one object per API and share it. It is safe to use from threads, event loops (asyncio and trio) and forked
+    processes at once. A token is bought once, renewed in the background after 70 to 80 % of its life, and used until a
+    few seconds before it expires. The first call waits for the token.
 
-    A request that the API answers with 401 is sent once more with another token, if its body is in memory and it was
-    not redirected. After such a purchase the next one that a 401 causes waits for 10 s up to 15 minutes.
+    If the API answers 401, the request is sent once more with another token, if its body is in memory and it was not
+    redirected. After such a purchase, the next one that a 401 causes waits 10 s, and later up to 15 minutes.
 
-    Not checked: what the token grants. That is the API's decision.
+    Not checked: what the token grants. The API checks that.
 
     Args:
         token_url: The token endpoint of the user pool's domain, `https://DOMAIN/oauth2/token`.
         client_id: The app client.
-        client_secret: Its secret; two of them during a rotation, of which the second is tried when the first is
-            refused; or a callable that returns that. It is called on a thread, before each look for a token, and may
-            block.
-        scopes: What to ask for, each as `resource-server/scope`; by default all that the client may have.
+        client_secret: Its secret; or two during a rotation: the second is tried if the first is refused; or a callable
+            that returns one or two. The callable is called on a thread each time a token is needed, and may block.
+        scopes: The scopes to ask for, each as `resource-server/scope`; by default all scopes of the client.
         resource: The resource server, or several, to bind the token to (RFC 8707).
-        aws_client_metadata: Handed to the pool's pre token generation trigger.
-        hosts: The only hosts that get the token; by default any.
-        allow_insecure_http: Allow plain http beyond loopback, for secret and token. Logs a warning.
+        aws_client_metadata: Passed to the pool's pre token generation trigger.
+        hosts: The only hosts that get the token; by default every host.
+        allow_insecure_http: Send secret and token over plain http to hosts other than loopback. Logs a warning.
         credentials_in: Where id and secret are sent. In the header they are form-encoded (RFC 6749 section 2.3.1); how
             Cognito reads a `+` there is not documented.
-        store: Where processes share tokens: `FileStore`, `RedisStore` or another `TokenStore`. By default tokens are
-            kept in this object.
+        store: A store that processes share tokens in: `FileStore`, `RedisStore` or another `TokenStore`. By default
+            this object keeps its own tokens.
         timeout: Seconds that a call waits for a token; one token request may take half of them.
-        store_timeout: Seconds that one answer of the store may take; later ones are a miss.
-        price: Of one token, for `status()` and events.
+        store_timeout: Seconds that one answer of the store may take; a later one counts as a miss.
+        price: The price of one token, for `status()` and events.
         on_event: Called with each event, on a thread; must not block.
-        transport: Carries token requests, for a proxy or certificates of your own; it is not closed.
-        seams: Time, waiting and chance; for tests.
+        transport: Sends token requests, for your own proxy or certificates. It is not closed.
+        seams: Time, waiting and randomness; for tests.
 
     Raises:
         ConfigurationError: An argument is invalid; the message says what to write.
@@ -154,7 +153,7 @@ class ClientCredentials(AuthClass):
 
         Args:
             environ: The variables.
-            **options: Further arguments of `ClientCredentials`; they win over variables.
+            **options: Further arguments of `ClientCredentials`. They override variables.
 
         Raises:
             ConfigurationError: A required variable is missing or empty, or a value is invalid.
@@ -174,7 +173,7 @@ class ClientCredentials(AuthClass):
 
     async def headers(self) -> dict[str, str]:
         """
-        Return the headers to send: for aiohttp, the metadata of a gRPC call, and others.
+        Return the headers to send, for aiohttp, the metadata of a gRPC call, and others.
 
         Raises:
             TokenRequestError: There is no token; the message says what to do.
@@ -184,7 +183,7 @@ class ClientCredentials(AuthClass):
 
     def token_sync(self) -> str:
         """
-        Return an access token as `token` does, to callers without an event loop. Blocks while it waits.
+        Return an access token, like `token`, for callers without an event loop. Blocks while it waits.
 
         Raises:
             TokenRequestError: There is none; the message says what to do.
@@ -194,7 +193,7 @@ class ClientCredentials(AuthClass):
 
     def headers_sync(self) -> dict[str, str]:
         """
-        Return the headers as `headers` does, to callers without an event loop. Blocks while it waits.
+        Return the headers, like `headers`, for callers without an event loop. Blocks while it waits.
 
         Raises:
             TokenRequestError: There is no token; the message says what to do.
@@ -203,7 +202,7 @@ class ClientCredentials(AuthClass):
         return {"Authorization": self._find().header}
 
     def status(self) -> ClientStatus:
-        """Return what was bought, reused and paid so far, and how the client stands."""
+        """Return what was bought, reused and paid so far, and the state of the client."""
         return self._ledger.status(expires_at=self._holder.expires_at, store_away=self._store.away)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -269,7 +268,7 @@ class ClientCredentials(AuthClass):
 
 
 def _is_in_memory(request: httpx.Request) -> bool:
-    """Return whether the body can be sent twice: a generator is used up by then, and a file stands at its end."""
+    """Return whether the body can be sent twice. A generator or a file is used up after the first time."""
     try:
         return request.content is not None
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""A client's options in environment variables."""
+"""Reads a client's options from environment variables."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def options_from(environ: Mapping[str, str]) -> dict[str, Any]:
     Return the arguments of `ClientCredentials` that *environ* describes.
 
     Raises:
-        ConfigurationError: A required variable is missing or empty, or `COGNITO_ALLOW_INSECURE_HTTP` is neither yes
-            nor no.
+        ConfigurationError: A required variable is missing or empty, or `COGNITO_ALLOW_INSECURE_HTTP` is neither 1 nor
+            0.
 
     """
     values = {name: environ.get(name, "").strip() for name in _REQUIRED}

@@ -1,8 +1,8 @@
 """
-What a client tells `on_event`, one frozen object per occasion.
+What a client passes to `on_event`: one frozen object for each occasion.
 
-Handlers are called on the thread that got the token, and must not block: callers wait for that thread. An exception in
-one is logged and goes no further. No event holds a token or a secret.
+`on_event` is called on the thread that got the token. It must not block, because callers wait for that thread. Its
+exceptions are logged and have no other effect. No event contains a token or a secret.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ class TokenBought:
 
     Attributes:
         client_id: The app client.
-        scopes: What was asked for, sorted.
-        lifetime: Seconds that the token is good for.
+        scopes: The scopes that were asked for, sorted.
+        lifetime: Seconds that the token is valid.
         bought: How many tokens this client has bought so far, this one included.
         reused: How many calls were answered so far without a purchase.
-        spent: What the purchases so far cost, in the currency of `price`.
+        spent: The cost of the purchases so far, in the currency of `price`.
 
     """
 
@@ -40,8 +40,8 @@ class TokenShared:
 
     Attributes:
         client_id: The app client.
-        scopes: What it was asked for, sorted.
-        lifetime: Seconds that are left of it.
+        scopes: The scopes that were asked for, sorted.
+        lifetime: Seconds until the token expires.
 
     """
 
@@ -70,4 +70,4 @@ class TokenRequestFailed:
 
 
 TokenEvent = TokenBought | TokenShared | TokenRequestFailed
-"""Everything that `on_event` may get."""
+"""Any event that `on_event` may get."""

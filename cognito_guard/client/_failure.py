@@ -12,14 +12,14 @@ class Failure:
     """
     One failed attempt to get a token.
 
-    A value and not an exception: the frames of the thread that tried hold secrets, and an exception would carry them to
-    everyone who waits.
+    A value and not an exception: an exception would carry the frames of the thread, which contain secrets, to every
+    caller.
 
     Attributes:
         error: The code, as in `TokenRequestError.error`.
         status: The HTTP status of the answer, or None.
         retry_after: Seconds that the answer asks to wait for, or None.
-        passing: Whether the same request may succeed later.
+        passing: Whether the same request can succeed later.
         cause: The type of the exception that ended the attempt, or None.
     """
 
@@ -30,5 +30,5 @@ class Failure:
     cause: str | None = None
 
     def exception(self, retry_after: float | None) -> TokenRequestError:
-        """Return a new exception for one waiter, who may try again in *retry_after* seconds."""
+        """Return a new exception for one caller, who may try again after *retry_after* seconds."""
         return TokenRequestError(self.error, self.status, retry_after, self.cause)

@@ -27,12 +27,12 @@ class FileStore:
     """
     Keeps tokens in one file, for the worker processes of one machine. POSIX only.
 
-    The file is readable and writable by its owner only (mode 0600), and tokens in it are encrypted. A second file of
-    the same name with `.lock` at its end is locked while the first is read and replaced. Use a local file system:
-    locks do not work on every network file system.
+    The file is readable and writable by its owner only (mode 0600), and tokens in it are encrypted. A second file, with
+    `.lock` added to the name, is locked while the first is read and replaced. Use a local file system: locks do not
+    work on every network file system.
 
     Args:
-        path: The file; it is made when it is first needed. Its folder must exist.
+        path: The file. It is made at its first use; its folder must exist.
         clock: Seconds since the epoch, the same for all processes that share the file.
         sleep: Waits a number of seconds.
 
@@ -72,7 +72,7 @@ class FileStore:
         return _entry(record) if record.get("expires_at", 0.0) > self._clock() else None
 
     def put(self, key: str, entry: StoredToken, lifetime: float) -> bool:
-        """Keep *entry* for *lifetime* seconds; return False if the entry that is there is not older."""
+        """Keep *entry* for *lifetime* seconds. Return False if the store has one that is not older."""
         with self._locked():
             records = self._read()
             record = records.get(key, {})
@@ -93,7 +93,7 @@ class FileStore:
             records = self._read()
             record = records.get(key, {})
             now = self._clock()
-            # A claim from the future is of a clock that was set back since; it does not count.
+            # A claim from the future does not count: the clock has been set back since.
             remaining = record.get("claimed_until", 0.0) - now
             if record.get("claimed_by") != owner and 0 < remaining <= max(seconds, record.get("claimed_for", 0.0)):
                 return False
@@ -113,14 +113,14 @@ class FileStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        # O_NOFOLLOW: in a folder that others can write to, the name could be a link to a file of ours.
+        # O_NOFOLLOW: in a folder that other users can write to, the name could be a link to one of our files.
         descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _OWNER_ONLY)
         try:
             self._lock(descriptor)
             try:
                 yield
             finally:
-                # Closing alone would not do: a child that was forked meanwhile holds the same open file.
+                # Closing is not enough: a child that was forked meanwhile has the same open file.
                 self._fcntl.flock(descriptor, self._fcntl.LOCK_UN)
         finally:
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Locks after a fork: one that another thread holds at that moment stays locked in the child for ever."""
+"""Locks after a fork: a lock that another thread holds during the fork stays locked in the child for ever."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 
 class Forkable(Protocol):
-    """What has locks or threads of its own."""
+    """An object that has locks or threads."""
 
     def after_fork(self) -> None:
         """Make new locks and forget threads. Called in the child."""
@@ -20,12 +20,12 @@ _known: Final[WeakSet[Forkable]] = WeakSet()
 
 
 def renew_after_fork(thing: Forkable) -> None:
-    """Have *thing* told of each fork from now on, for as long as it exists."""
+    """Call `after_fork` of *thing* in each forked child from now on, as long as *thing* exists."""
     _known.add(thing)
 
 
 def tell_all() -> None:
-    """Tell everything that is known that this process is the child."""
+    """Call `after_fork` of every registered object. Runs in the child."""
     for thing in tuple(_known):
         thing.after_fork()
 

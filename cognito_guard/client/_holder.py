@@ -1,4 +1,4 @@
-"""The token at hand: who may use it, when it is renewed, and who waits for the next one."""
+"""The current token: when it is used, when it is renewed, and which callers wait for the next one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FAST_FAILURES: Final = 1.0
 
 class Holder:
     """
-    Holds one token and has at most one job at a time that gets the next one.
+    Holds one token. At most one job at a time gets the next one.
 
     Args:
         buyer: Gets tokens.
@@ -57,17 +57,17 @@ class Holder:
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """Make a new lock. The job goes on in the parent; in the child it is not under way."""
+        """Make a new lock. The job continues in the parent; in the child it is not under way."""
         self._lock = threading.Lock()
 
     @property
     def expires_at(self) -> float | None:
-        """When the token at hand expires, None if there is none."""
+        """When the current token expires; None if there is none."""
         held = self._held
         return None if held is None or self._clock() >= held.expires_at else held.expires_at
 
     def find(self) -> Token | None:
-        """Return the token at hand if it can be sent, and start to renew it in the background if that is due."""
+        """Return the current token if it can be sent. Start to renew it in the background if that is due."""
         held = self._held
         if held is None:
             return None
@@ -80,29 +80,29 @@ class Holder:
         return held
 
     def wait(self) -> Wait:
-        """Return a wait for a token that can be sent. Its outcome is a token or a failure."""
+        """Return a `Wait` for a token that can be sent. Its outcome is a token or a failure."""
         return Wait(self._obtain())
 
     def replace(self, refused: Token) -> Wait:
-        """Return a wait for another token than *refused*, which the API answered with 401. The outcome may be None."""
+        """Return a `Wait` for a token other than *refused*, which got a 401. Its outcome may be None."""
         return Wait(self._replacement(refused))
 
     def exception(self, outcome: Failure | None) -> TokenRequestError:
         """Return the exception for a caller who waited and got no token."""
         failure = outcome or _TIMEOUT
         pause = max(0.0, self._buyer.barred.not_before - self._seams.timer())
-        # Only a change of settings ends a refusal; when the next attempt is made does not matter to the caller.
+        # Only a change of settings ends such a failure, so the time of the next attempt does not help the caller.
         return failure.exception(pause if failure.passing else None)
 
     def _renew(self, held: Token) -> None:
         if self._seams.timer() >= self._next_look:
-            with suppress(RuntimeError):  # no thread can be started; the token at hand still serves
+            with suppress(RuntimeError):  # no thread can be started; the current token can still be used
                 self._join(held, urgent=False)
 
     def _obtain(self) -> Steps:
         deadline = self._seams.timer() + self._timeout
         while True:
-            # Read first: _join sees whether it was replaced after find() looked.
+            # Read the token before that: _join sees whether it was replaced meanwhile.
             held = self._held
             token = self.find()
             if token is not None:
@@ -120,7 +120,7 @@ class Holder:
             outcome = job.result
             if isinstance(outcome, Token):
                 self._count_call()
-                # Even if its life is a matter of moments: those who waited for it send it at once.
+                # Even if it expires soon: the callers who waited for it send it at once.
                 return outcome
             if job.under_way or self._seams.timer() >= deadline:
                 return outcome or _TIMEOUT
@@ -139,18 +139,18 @@ class Holder:
         return held if held is not None and held != refused and self._clock() < held.usable_until else None
 
     def _remembered(self, deadline: float) -> Failure | None:
-        """Return the failure that another attempt would meet as well, for which no thread is started."""
+        """Return the last failure if another attempt could not help this caller; then no thread is started."""
         now, barred = self._seams.timer(), self._buyer.barred
         failure = barred.failure
         if failure is None or now >= barred.not_before:
             return None
-        # Another process may have put a token into the store, so one job a second looks.
+        # Another process may have stored a token, so one job per second looks into the store.
         hopeless = not failure.passing or barred.not_before >= deadline
         return failure if hopeless and now < self._fails_until else None
 
     def _join(self, held: Token | None, *, urgent: bool, forced: bool = False) -> Job[Outcome] | None:
         """
-        Return the job under way, or a new one; None if the token at hand is no longer *held*, or none is allowed.
+        Return the job under way, or a new one; None if *held* is not the current token any more, or no job is allowed.
 
         Raises:
             RuntimeError: No thread can be started.
@@ -160,7 +160,7 @@ class Holder:
             if self._held is not held:
                 return None
             now, job = self._seams.timer(), self._job
-            # One that outlived the callers that waited for it hangs somewhere, and is not joined.
+            # A job that takes longer than callers wait is stuck. Do not join it.
             if job is not None and job.under_way and now < self._job_began + self._timeout:
                 return job
             if forced and not self._forced.allow():
@@ -174,11 +174,11 @@ class Holder:
     def _run(self, errand: Errand) -> Outcome:
         outcome = self._buyer.run(errand)
         now = self._seams.timer()
-        # The lock makes this one step with the look in _join: who finds no job finds the token.
+        # The lock makes this one step for _join: a caller that finds no job finds the token.
         with self._lock:
             if isinstance(outcome, Token):
                 self._next_look = float("-inf")
-                # An answer that comes late never replaces a newer one.
+                # An answer that comes late never replaces a newer token.
                 if self._held is None or outcome.bought_at >= self._held.bought_at:
                     self._held = outcome
             elif outcome is None:
@@ -189,17 +189,17 @@ class Holder:
         return outcome
 
     def _pause(self, held: Token | None) -> float:
-        """Return the seconds until the next look for a token that another process is buying."""
+        """Return the seconds until the store is asked again for a token that another process is buying."""
         life = 0.0 if held is None else held.expires_at - held.bought_at
         return min(_LONGEST_LOOK, max(_SHORTEST_LOOK, life * _LOOK)) * (1 + self._seams.random()) / 2
 
 
 class Wait:
     """
-    What a caller has to wait for, step by step: iterate, and wait for each job for as many seconds.
+    The steps of a caller's wait. Iterate, and wait for each job for the given seconds.
 
     Attributes:
-        outcome: A token, why there is none, or None; once the steps are over.
+        outcome: After the last step: a token, a failure, or None.
 
     """
 

@@ -1,8 +1,8 @@
 """
-Work on a thread of its own, for which callers on any event loop, or on none, can wait.
+Work on its own thread. Callers on any event loop, or without one, can wait for it.
 
-A task would belong to one event loop and be cancelled with the request that started it. A thread serves asyncio, trio
-and synchronous callers at once.
+A task would belong to one event loop, and be cancelled with the request that started it. A thread works for asyncio,
+trio and synchronous callers at once.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ logger = logging.getLogger("cognito_guard.client")
 
 class Job(Generic[Result]):
     """
-    A daemon thread that does *work*. No waiter can cancel it.
+    A daemon thread that does *work*. Callers that wait for it cannot cancel it.
 
     Args:
         work: Returns the result.
-        lost: The result if *work* raises; the log says what.
-        name: Of the thread.
+        lost: The result if *work* raises; the log names the exception.
+        name: The name of the thread.
 
     Raises:
         RuntimeError: No thread can be started.
@@ -38,7 +38,7 @@ class Job(Generic[Result]):
     def __init__(self, work: Callable[[], Result], *, lost: Result, name: str) -> None:
         self._over: Final = Future[Result]()
         self._lost: Final = lost
-        # A daemon, so that work that hangs does not keep the process from ending.
+        # A daemon, so that the process can end even if the work hangs.
         self._thread: Final = threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
         self._thread.start()
 
@@ -47,18 +47,18 @@ class Job(Generic[Result]):
         try:
             result = work()
         except Exception as error:  # noqa: BLE001 - who waits must not wait for ever
-            # Without its traceback: error trackers add local variables, and here these are secrets.
+            # Log without traceback: error trackers add local variables, and these contain secrets here.
             logger.error("%s failed: %s", self._thread.name, type(error).__name__)  # noqa: TRY400
         self._over.set_result(result)
 
     @property
     def under_way(self) -> bool:
-        """Whether the work goes on. In a forked child it does not: the thread exists in the parent only."""
+        """Whether the work is being done. Always False in a forked child, because a fork does not copy threads."""
         return not self._over.done() and self._thread.is_alive()
 
     @property
     def result(self) -> Result | None:
-        """The result, or None while there is none."""
+        """The result; None until the work is done."""
         return self._over.result() if self._over.done() else None
 
     def wait(self, timeout: float) -> None:
@@ -86,7 +86,7 @@ class Job(Generic[Result]):
 
     def _call_when_over(self, call_soon: Callable[[Callable[[], None]], object], wake: Callable[[], None]) -> None:
         def call(_: Future[Result]) -> None:
-            # The loop of a waiter that was cancelled may be closed by now.
+            # The loop of a cancelled waiter may be closed by now.
             with suppress(RuntimeError):
                 call_soon(wake)
 

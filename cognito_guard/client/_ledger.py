@@ -1,4 +1,4 @@
-"""What a client bought, reused and paid."""
+"""Counts what a client bought, reused and paid."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ logger = logging.getLogger("cognito_guard.client")
 @dataclass(frozen=True, slots=True)
 class ClientStatus:
     """
-    Where a client stands.
+    The state of a client.
 
     Attributes:
         bought: Tokens that this object bought.
-        shared: Tokens that it took from the store, where another process had put them.
-        reused: Calls that were answered with a token beyond those bought: what a purchase per call would have cost.
+        shared: Tokens that it took from the store because another process had bought them.
+        reused: Calls that did not need a purchase of their own.
         failed: Token requests that failed.
-        spent: What the purchases cost: `bought` times `price`.
-        expires_at: When the token at hand expires, in seconds since the epoch; None if there is none.
+        spent: The cost of the purchases: `bought` times `price`.
+        expires_at: When the current token expires, in seconds since the epoch; None if there is none.
         last_error: The code of the last failure (`TokenRequestError.error`), None after a success.
-        store_away: Whether the store failed lately and is left alone for now.
+        store_away: Whether the store has failed and is not asked for now.
 
     """
 
@@ -45,7 +45,7 @@ class ClientStatus:
 
 class Ledger:
     """
-    Counts, and tells `on_event`.
+    Counts, and calls `on_event`.
 
     Args:
         client_id: The app client.
@@ -70,14 +70,14 @@ class Ledger:
         self._lock = threading.Lock()
         self._bought = self._shared = self._failed = 0
         self._last_error: str | None = None
-        # Counting must not cost calls a lock, and += between threads loses some. A counter's next() does neither, but
-        # reading it counts as well, so readings are subtracted.
+        # Calls must not wait for a lock to count, and += loses counts between threads. next() on a counter is atomic.
+        # Reading it counts too, so the readings are subtracted.
         self.count_call: Final = itertools.count().__next__
         self._readings = 0
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """Make a new lock and start from nothing: what the parent bought is in its own ledger."""
+        """Make a new lock and start from zero: the parent counts its own purchases."""
         self._lock = threading.Lock()
         self._bought = self._shared = self._failed = 0
         self._readings = self.count_call() + 1
@@ -107,7 +107,7 @@ class Ledger:
         self._tell(TokenShared(self._client_id, self._scopes, lifetime))
 
     def note_failed(self, failure: Failure, pause: float) -> None:
-        """Count a failed request, after which there is none for *pause* seconds."""
+        """Count a failed request. The next one follows after *pause* seconds."""
         with self._lock:
             self._failed += 1
             self._last_error = failure.error
@@ -116,7 +116,7 @@ class Ledger:
         self._tell(TokenRequestFailed(self._client_id, failure.error, failure.status, pause))
 
     def status(self, *, expires_at: float | None, store_away: bool) -> ClientStatus:
-        """Return the counts, together with what others know."""
+        """Return the counts, together with the given state."""
         with self._lock:
             return ClientStatus(
                 bought=self._bought,
@@ -140,5 +140,5 @@ class Ledger:
         try:
             self._on_event(event)
         except Exception as error:  # noqa: BLE001 - a handler's fault must not cost a token
-            # Without its traceback, which would show more of our frames than of the handler's.
+            # Log without traceback: it would show more of our frames than of the handler's.
             logger.error("on_event raised %s", type(error).__name__)  # noqa: TRY400

@@ -15,7 +15,7 @@ from cognito_guard.client._store import StoredToken
 
 class MemoryStore:
     """
-    Keeps tokens in this process. Give one to several `ClientCredentials` to have them share their tokens.
+    Keeps tokens in this process. Give one store to several `ClientCredentials`, and they share their tokens.
 
     Args:
         capacity: How many tokens are kept; the least recently used goes first.
@@ -26,7 +26,7 @@ class MemoryStore:
     def __init__(self, capacity: int = 1024, *, timer: Callable[[], float] = time.monotonic) -> None:
         self._timer: Final = timer
         self._lock = threading.Lock()
-        # TLRUCache is not thread-safe; every use is behind the lock.
+        # TLRUCache is not thread-safe, so every use needs the lock.
         self._entries: Final[TLRUCache[str, tuple[StoredToken, float]]] = TLRUCache(
             capacity, ttu=lambda _key, kept, now: now + kept[1], timer=timer
         )
@@ -34,7 +34,7 @@ class MemoryStore:
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """Make a new lock, and drop claims: those who have them are threads of the parent."""
+        """Make a new lock, and drop claims: they belong to threads of the parent."""
         self._lock = threading.Lock()
         self._claims.clear()
 
@@ -45,7 +45,7 @@ class MemoryStore:
         return None if kept is None else kept[0]
 
     def put(self, key: str, entry: StoredToken, lifetime: float) -> bool:
-        """Keep *entry* for *lifetime* seconds; return False if the entry that is there is not older."""
+        """Keep *entry* for *lifetime* seconds. Return False if the store has one that is not older."""
         with self._lock:
             kept = self._entries.get(key)
             if kept is not None and kept[0].generation >= entry.generation:

@@ -1,4 +1,4 @@
-"""What a client asks for, checked and in one order."""
+"""Checks the options of a client, and brings them into one order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def checked_client_id(client_id: str) -> str:
     Return *client_id*.
 
     Raises:
-        ConfigurationError: It is no app client id.
+        ConfigurationError: It is not an app client id.
 
     """
     if not isinstance(client_id, str) or not _CLIENT_ID.fullmatch(client_id):
@@ -30,10 +30,10 @@ def checked_client_id(client_id: str) -> str:
 
 def checked_scopes(scopes: Collection[str]) -> tuple[str, ...]:
     """
-    Return *scopes*, sorted and each once.
+    Return *scopes*, sorted and without duplicates.
 
     Raises:
-        ConfigurationError: They are a single string, or one of them is no scope.
+        ConfigurationError: They are a single string, or one of them is not a scope.
 
     """
     if isinstance(scopes, str) or not all(isinstance(scope, str) and _SCOPE.fullmatch(scope) for scope in scopes):
@@ -45,7 +45,7 @@ def checked_scopes(scopes: Collection[str]) -> tuple[str, ...]:
 
 def checked_resources(resource: str | Collection[str]) -> tuple[str, ...]:
     """
-    Return the resources to bind the token to (RFC 8707), sorted and each once.
+    Return the resources to bind the token to (RFC 8707), sorted and without duplicates.
 
     Raises:
         ConfigurationError: One of them is not a non-empty string.
@@ -62,7 +62,7 @@ def checked_metadata(metadata: Mapping[str, str] | None) -> str | None:
     Return *metadata* as canonical JSON, None if there is none.
 
     Raises:
-        ConfigurationError: It is no mapping of strings to strings, which is what the pool's Lambda trigger gets.
+        ConfigurationError: It is not a mapping of strings to strings, which the pool's Lambda trigger needs.
 
     """
     if metadata is None:
@@ -79,7 +79,7 @@ def checked_number(option: str, value: Any, *, least: float = 0.0, unit: str = "
     Return *value*.
 
     Raises:
-        ConfigurationError: It is no finite number of at least *least*.
+        ConfigurationError: It is not a finite number of at least *least*.
 
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
@@ -90,7 +90,7 @@ def checked_number(option: str, value: Any, *, least: float = 0.0, unit: str = "
 def parameters(
     scopes: tuple[str, ...], resources: tuple[str, ...], metadata: str | None
 ) -> tuple[tuple[str, str], ...]:
-    """Return what a token request says beside grant type and credentials (RFC 6749 section 4.4.2, RFC 8707)."""
+    """Return a token request's parameters, without grant type and credentials (RFC 6749 section 4.4.2, RFC 8707)."""
     return (
         *((("scope", " ".join(scopes)),) if scopes else ()),
         *(("resource", resource) for resource in resources),
@@ -99,5 +99,5 @@ def parameters(
 
 
 def cache_key(*parts: object) -> str:
-    """Return the name under which a token for all of *parts* is kept: a digest, fit for a key of any store."""
+    """Return the key under which a token for *parts* is stored: a digest, which any store accepts as a key."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -31,18 +31,18 @@ return 0
 
 class RedisStore:
     """
-    Keeps tokens in Redis (or Valkey), shared by all processes that reach it. Tokens in it are encrypted.
+    Keeps tokens in Redis or Valkey, shared by all processes that can reach it. The tokens are encrypted.
 
-    Comparing and writing is one step, because Redis runs a script (`EVAL`) as one.
+    Comparing and writing are one step, because Redis runs a script (`EVAL`) atomically.
 
     Args:
-        redis: A URL such as `redis://host:6379/0`, or a `redis.Redis`. For a URL the connection gives up after
-            *timeout* and does not retry. A client of your own keeps its own settings; it must not decode responses.
-        prefix: What all keys start with.
-        timeout: Seconds that one answer of Redis may take, for a URL.
+        redis: A URL such as `redis://host:6379/0`, or a `redis.Redis`. For a URL, the connection gives up after
+            *timeout* and does not retry. Your own client keeps its settings; it must not decode responses.
+        prefix: The start of all keys.
+        timeout: Seconds that one answer of Redis may take. Only for a URL.
 
     Raises:
-        ConfigurationError: redis-py is not installed, or the URL is not one of Redis.
+        ConfigurationError: redis-py is not installed, or the URL is not a Redis URL.
 
     """
 
@@ -56,7 +56,7 @@ class RedisStore:
         return None if sealed is None or generation is None else StoredToken(sealed, int(generation))
 
     def put(self, key: str, entry: StoredToken, lifetime: float) -> bool:
-        """Keep *entry* for *lifetime* seconds; return False if the entry that is there is not older."""
+        """Keep *entry* for *lifetime* seconds. Return False if the store has one that is not older."""
         milliseconds = max(1, int(lifetime * 1000))
         return bool(self._redis.eval(_PUT, 1, self._token_key(key), entry.sealed, entry.generation, milliseconds))
 
@@ -81,15 +81,17 @@ def _connect(url: str, timeout: float) -> Redis:
         from redis.backoff import NoBackoff  # noqa: PLC0415 - likewise
         from redis.retry import Retry  # noqa: PLC0415 - likewise
     except ImportError as error:
-        raise ConfigurationError("redis is not installed; pip install 'cognito-guard[redis]' brings it") from error
+        raise ConfigurationError(
+            "redis is not installed; install it with pip install 'cognito-guard[redis]'"
+        ) from error
     try:
         return Redis.from_url(
             url,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
-            # A store that is away is a miss; retrying would only make callers wait.
+            # If Redis is unavailable, the client buys a token. A retry would only make callers wait.
             retry=Retry(NoBackoff(), 0),
         )
     except ValueError:
-        # The URL may hold a password, so it is not shown.
+        # The URL may contain a password, so it is not shown.
         raise ConfigurationError("the URL of the token store must start with redis://, rediss:// or unix://") from None

@@ -1,4 +1,4 @@
-"""Tokens at rest: encrypted, so that who can read a store cannot use what is in it."""
+"""Encrypts tokens for a store, so that nobody who can read the store can use them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Seal:
     """
     Encrypts tokens under a key derived from the client secret (HKDF-SHA256, RFC 5869; Fernet).
 
-    With two secrets the first encrypts and both decrypt, so a fleet in the middle of a rotation goes on sharing.
+    With two secrets, the first encrypts and both decrypt, so a fleet continues to share during a rotation.
 
     Args:
         secrets: The client's one or two secrets.
-        key: The cache key. It is part of the plaintext: an entry that is copied to another key does not open there.
+        key: The cache key. It is part of the plaintext, so an entry that is copied to another key cannot be opened.
         fraction: The part of a token's life after which this process renews it.
 
     """
@@ -47,7 +47,7 @@ class Seal:
         return self._fernet.encrypt(json.dumps(content).encode())
 
     def open(self, sealed: bytes) -> Token | None:
-        """Return the token in *sealed*, or None if it was not sealed for this key with one of these secrets."""
+        """Return the token in *sealed*; None if it was not sealed for this key with one of these secrets."""
         try:
             content: dict[str, Any] = json.loads(self._fernet.decrypt(sealed))
             token = Token(
@@ -60,7 +60,7 @@ class Seal:
         except (InvalidToken, ValueError, TypeError, LookupError, RecursionError):
             return None
         life = token.expires_at - token.bought_at
-        # Written by whoever knows the secret, but maybe by another version of this package.
+        # Only a process that knows the secret can have written this, but its version of this package may differ.
         sound = is_token(token.value) and math.isfinite(token.bought_at) and 0 < life <= LONGEST_LIFE
         return token if same_key and sound else None
 

@@ -1,4 +1,4 @@
-"""What a test replaces: time, waiting and chance."""
+"""Time, waiting and randomness, for tests to replace."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Seams:
     """
-    Where time and chance come from.
+    The sources of time and randomness.
 
     Attributes:
-        clock: Seconds since the epoch. Tokens are timed with it, because a monotonic clock may stand still while a
-            machine is suspended, and their expiry does not.
+        clock: Seconds since the epoch. The expiry of tokens is compared with it, because a monotonic clock may stand
+            still while a machine is suspended.
         timer: Monotonic clock, in seconds. Pauses and deadlines are measured with it.
         sleep: Waits a number of seconds, on a thread of the client.
-        random: Returns a number from 0 up to 1, of a generator that is seeded anew after a fork.
+        random: Returns a random number from 0 up to 1. The generator is seeded again after a fork.
 
     """
 

@@ -9,7 +9,7 @@ from cognito_guard.client._failure import Failure
 from cognito_guard.errors import ConfigurationError
 
 ClientSecret = str | Sequence[str] | Callable[[], str | Sequence[str]]
-"""One secret, two of them, or a callable that returns that and may block, such as one that asks Secrets Manager."""
+"""One secret, two secrets, or a callable that returns them. It may block, for example to ask Secrets Manager."""
 
 _MOST: Final = 2  # Cognito's limit of active secrets of one app client
 
@@ -19,7 +19,7 @@ class Secrets:
     Reads the client's secrets when they are needed.
 
     Raises:
-        ConfigurationError: They are given as values, and these are not one or two non-empty strings.
+        ConfigurationError: They are values, but not one or two non-empty strings.
 
     """
 
@@ -32,7 +32,7 @@ class Secrets:
         self._source: Final = source
 
     def read(self) -> tuple[str, ...] | Failure:
-        """Return the secrets, the one to try first at the front. Calls the callable, if it is one."""
+        """Return the secrets; the first one is tried first. Calls the callable if there is one."""
         if not callable(self._source):
             return _checked(self._source) or Failure("secret_unavailable", passing=True)
         try:

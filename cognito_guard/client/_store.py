@@ -13,7 +13,7 @@ class StoredToken:
 
     Attributes:
         sealed: The token, encrypted. Never the token itself.
-        generation: Counts the tokens that were stored under the key; a newer one has a higher number.
+        generation: Counts the tokens stored under the key. A newer token has a higher number.
     """
 
     sealed: bytes
@@ -22,10 +22,10 @@ class StoredToken:
 
 class TokenStore(Protocol):
     """
-    Keeps one encrypted token per key, and says who may buy the next one.
+    Keeps one encrypted token per key, and decides which process may buy the next one.
 
-    Methods are called on threads where blocking is fine, by several threads at once. An exception, and an answer that
-    takes longer than `store_timeout`, count as a miss: the client goes on without the store for some seconds.
+    Methods may block. Several threads call them at once. An exception, or an answer that takes longer than
+    `store_timeout`, counts as a miss: the client continues without the store for some seconds.
     """
 
     def get(self, key: str) -> StoredToken | None:
@@ -36,8 +36,8 @@ class TokenStore(Protocol):
         """
         Keep *entry* for *lifetime* seconds, unless one of the same or a higher generation is there.
 
-        Comparing and writing must be one step. Returns whether the entry is kept: an answer that comes late must not
-        replace a newer token.
+        Comparing and writing must be one step, so that a late answer never replaces a newer token. Returns whether the
+        entry was stored.
         """
         ...
 
@@ -45,7 +45,7 @@ class TokenStore(Protocol):
         """
         Return whether *owner* may buy the next token of *key*, for at most *seconds* from now.
 
-        True if nobody else has a claim that is still running; a claim of the same owner is extended.
+        True if no other owner has a claim that is still valid. A claim of the same owner is extended.
         """
         ...
 

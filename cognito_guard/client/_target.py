@@ -15,12 +15,12 @@ class Address(Protocol):
 
     @property
     def scheme(self) -> str:
-        """Such as `https`, in lower case."""
+        """The scheme, such as `https`, in lower case."""
         ...
 
     @property
     def host(self) -> str:
-        """Without port and brackets, in lower case."""
+        """The host without port and brackets, in lower case."""
         ...
 
 
@@ -33,7 +33,7 @@ class Targets:
         allow_insecure_http: Whether plain http is allowed beyond loopback.
 
     Raises:
-        ConfigurationError: A host is written with a scheme, port or path, or there is none.
+        ConfigurationError: A host has a scheme, port or path, or *hosts* is empty.
 
     """
 
@@ -46,7 +46,7 @@ class Targets:
         Return if a request to *url* may carry the token.
 
         Raises:
-            ConfigurationError: It may not. Nothing has been sent.
+            ConfigurationError: It may not carry the token. Nothing has been sent.
 
         """
         if url.scheme != "https" and not self._allow_insecure_http and not is_loopback(url.host):
@@ -82,7 +82,7 @@ def token_endpoint(url: str, *, allow_insecure_http: bool) -> str:
     Return *url* if a client's secret may be sent to it.
 
     Raises:
-        ConfigurationError: It is no absolute URL, has user information, a query or a fragment, or is plain http on a
+        ConfigurationError: It is not an absolute URL; or it has a user, a query or a fragment; or it is plain http to a
             host that is not loopback, without *allow_insecure_http*.
 
     """
@@ -103,7 +103,7 @@ def token_endpoint(url: str, *, allow_insecure_http: bool) -> str:
 def _parts(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        # Reading the port raises if it is none.
+        # Reading the port raises if it is invalid.
         usable = parts.scheme in {"https", "http"} and bool(parts.hostname) and parts.port != 0
     except (AttributeError, TypeError, ValueError):
         return None

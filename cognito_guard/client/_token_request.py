@@ -16,12 +16,12 @@ from cognito_guard.client._answer import Grant, read_answer
 from cognito_guard.client._failure import Failure
 from cognito_guard.client._seams import Seams
 
-# httpx imports these when the first client is made, and a look-up of a host imports the codec. It would be on a thread
-# of ours, and a child that is forked while another thread imports a module can never import it.
+# httpx imports these when the first client is made; a look-up of a host imports the codec. That would happen on our
+# thread. If a process is forked while a thread imports a module, the child can never import it.
 for _name in ("certifi", "httpcore"):
     import_module(_name)
 
-_LONGEST_BODY: Final = 64 * 1024  # bytes; a token is a few KiB
+_LONGEST_BODY: Final = 64 * 1024  # in bytes; a token has a few KiB
 _HEADERS: Final = {
     "Accept": "application/json",
     "Content-Type": "application/x-www-form-urlencoded",
@@ -36,9 +36,9 @@ class TokenRequest:
     Args:
         token_url: The endpoint.
         client_id: The app client.
-        parameters: What is asked for beside the grant type: scopes, resource, metadata.
-        in_header: Send id and secret in an Authorization header (Basic) and not in the body.
-        transport: Carries the requests, or None for a connection of its own for each.
+        parameters: The parameters besides the grant type: scopes, resource, metadata.
+        in_header: Send id and secret in an Authorization header (Basic) instead of the body.
+        transport: Sends the requests. None: each request has its own connection.
         timeout: Seconds that one request may take.
         seams: The clocks.
 
@@ -65,9 +65,9 @@ class TokenRequest:
 
     def send(self, secret: str, secrets: Collection[str]) -> Grant | Failure:
         """
-        Return the token that the endpoint gives for *secret*, or why it gives none.
+        Return the token that the endpoint gives for *secret*, or the failure.
 
-        Never raises: an exception of httpx holds the request, and that holds the secret.
+        Never raises: an exception of httpx contains the request, and the request contains the secret.
 
         Args:
             secret: The client's secret to send.
@@ -86,7 +86,7 @@ class TokenRequest:
 
     def _post(self, secret: str) -> tuple[int, httpx.Headers, bytes]:
         deadline = self._seams.timer() + self._timeout
-        # Made for this request and closed after it: no connection is left that a fork would share.
+        # Made and closed for this request, so that a forked child never shares a connection.
         client = httpx.Client(transport=self._transport, timeout=self._timeout, follow_redirects=False)
         with ExitStack() as until_done:
             if self._transport is None:
@@ -99,7 +99,7 @@ class TokenRequest:
                 body += chunk
                 if len(body) > _LONGEST_BODY:
                     raise _TooLongError
-                # httpx limits the wait for each part, not the sum of them.
+                # httpx limits the wait for each part, not the total time.
                 if self._seams.timer() > deadline:
                     raise httpx.ReadTimeout("")
             return response.status_code, response.headers, body
@@ -111,7 +111,7 @@ class TokenRequest:
     def _headers(self, secret: str) -> dict[str, str]:
         if not self._in_header:
             return _HEADERS
-        # RFC 6749 section 2.3.1: form-encode both before they are joined.
+        # RFC 6749 section 2.3.1: form-encode both before joining them.
         pair = f"{quote_plus(self._client_id)}:{quote_plus(secret)}"
         return {**_HEADERS, "Authorization": f"Basic {base64.b64encode(pair.encode('ascii')).decode('ascii')}"}
 

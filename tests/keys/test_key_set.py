@@ -329,7 +329,7 @@ def test_if_all_urls_fail_each_is_named_and_each_reason_told_once(
     with pytest.raises(KeysUnavailableError):
         asyncio.run(keys.load())
     assert keys.status()["last_error"] == (
-        f"{ORIGINAL}: status 501 instead of 200; {UPDATED}: status 502 in place of 200"
+        f"{ORIGINAL}: status 501 instead of 200; {UPDATED}: status 502 instead of 200"
     )
 
     keys = make_keys(user_pool)
