@@ -1,1 +1,1 @@
-"""An orders API guarded by cognito_guard, to start (`python -m example_app`), to call and to copy."""
+"""An orders API guarded by cognito_guard, to start (`python -m example_app`), to call and to copy from."""

@@ -1,4 +1,4 @@
-"""`python -m example_app`: the orders API, a worker that calls it and, unless there is a real user pool, a Cognito."""
+"""`python -m example_app`: an orders API, a worker that calls it and, without a real user pool, a local Cognito."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
             pool = UserPool.from_env(environ)
         else:
             local = LocalCognito(make_pool())
-            local.prepare()  # makes the keys before the guard asks for them, which would not wait for long
+            local.prepare()  # makes the keys before the guard asks for them: the guard waits only a few seconds
             cognito_url = running.enter_context(serving(local, port=options.cognito_port))
             pool = local.user_pool(cognito_url, resource_servers={"orders"})
         guard = CognitoGuard(pool, key_policy=IMPATIENT if options.impatient else KeyPolicy())
@@ -58,13 +58,13 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> None:
         if credentials is not None:
             worker_url = running.enter_context(serving(make_worker(api_url, credentials), port=options.worker_port))
         print(welcome(framework, api_url, pool, cognito_url, worker_url), flush=True)
-        # Not for long at a time: a signal may reach another thread, and its handler runs on this one.
+        # Wait in short steps: a signal may reach another thread, but its handler runs on this one.
         while not stopped.wait(0.2):
             pass
 
 
 def _worker_credentials(environ: Mapping[str, str], cognito_url: str | None) -> ClientCredentials | None:
-    """Return who the worker is: a client of the local Cognito, or of the environment variables if they name one."""
+    """Return the worker's client: that of the environment variables if they name one, else one of the local Cognito."""
     if cognito_url is not None:
         return ClientCredentials(
             f"{cognito_url}/oauth2/token",
@@ -79,14 +79,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m example_app",
         description="Run an orders API, a worker that places orders, and a local Cognito that issues tokens for them.",
-        epilog="With COGNITO_USER_POOL_ID and COGNITO_CLIENT_IDS set, the API takes the tokens of that user pool, and "
-        "no local Cognito is started; the worker is started if COGNITO_CLIENT_ID, COGNITO_CLIENT_SECRET and "
-        "COGNITO_TOKEN_URL are set as well.",
+        epilog="With COGNITO_USER_POOL_ID and COGNITO_CLIENT_IDS set, the API accepts the tokens of that user pool, "
+        "and no local Cognito is started; the worker is started if COGNITO_CLIENT_ID, COGNITO_CLIENT_SECRET and "
+        "COGNITO_TOKEN_URL are set too.",
     )
-    parser.add_argument("--port", type=port, default=8000, help="of the API (%(default)s; 0: any free one)")
-    parser.add_argument("--cognito-port", type=port, default=9229, help="of the local Cognito (%(default)s)")
-    parser.add_argument("--worker-port", type=port, default=8001, help="of the worker (%(default)s)")
-    parser.add_argument("--starlette", action="store_true", help="run the API made with plain Starlette")
+    parser.add_argument(
+        "--port", type=port, default=8000, help="port of the API (default %(default)s; 0: any free one)"
+    )
+    parser.add_argument(
+        "--cognito-port", type=port, default=9229, help="port of the local Cognito (default %(default)s)"
+    )
+    parser.add_argument("--worker-port", type=port, default=8001, help="port of the worker (default %(default)s)")
+    parser.add_argument("--starlette", action="store_true", help="run the API that is written with plain Starlette")
     parser.add_argument(
         "--impatient", action="store_true", help="refresh keys every 2 s, to watch outages and rotations in a minute"
     )
@@ -94,7 +98,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def port(text: str) -> int:
-    """Return the port number that *text* is; argparse words the error."""
+    """Return *text* as a port number. argparse writes the error message."""
     number = int(text)
     if not 0 <= number <= 65535:  # noqa: PLR2004 - 16 bits
         raise ValueError

@@ -1,6 +1,6 @@
 """The orders API on FastAPI."""
 
-# No `from __future__ import annotations` here: FastAPI could not look up `guard` in the annotations below.
+# No `from __future__ import annotations` here: FastAPI could not find `guard` for the annotations below.
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, WebSocket
@@ -14,7 +14,7 @@ def make_api(guard: CognitoGuard) -> FastAPI:
     api = FastAPI(title="Orders")
     orders: list[PlacedOrder] = []
 
-    # From here on every route needs a valid access token, FastAPI's own pages (/docs) excepted.
+    # Every route needs a valid access token now, except FastAPI's own pages (/docs).
     guard.install(api, public_docs=True)
     guard.describe_scopes({"orders/order.read": "Read orders", "orders/order.write": "Place orders"})
 

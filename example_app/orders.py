@@ -1,10 +1,10 @@
-"""What the API is about: orders."""
+"""The orders of the API."""
 
 from pydantic import BaseModel, Field
 
 
 class Order(BaseModel):
-    """What a caller orders."""
+    """An order as a caller sends it."""
 
     item: str = Field(min_length=1)
     quantity: int = Field(default=1, ge=1)

@@ -1,4 +1,4 @@
-"""The user pool that the example brings along: three app clients, whose ids and secrets never change."""
+"""The user pool of the example: three app clients with fixed ids and secrets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cognito_guard.local import LocalPool
 
 POOL_ID: Final = "eu-central-1_Example01"
 
-# No secrets: they open nothing but this example, and stand in its README.
+# These are not secret: they open only this example, and are published with it.
 READER_ID: Final = "example0reader000000000000"
 READER_SECRET: Final = "example_secret_of_the_reader"
 WRITER_ID: Final = "example0writer000000000000"
@@ -18,7 +18,7 @@ WORKER_SECRET: Final = "example_secret_of_the_worker"
 
 
 def make_pool() -> LocalPool:
-    """Return the pool, set up as one would a real one: resource server with scopes, then clients that may ask them."""
+    """Return the pool, set up like a real one: a resource server with scopes, then clients that may ask for them."""
     pool = LocalPool(POOL_ID)
     pool.add_resource_server("orders", {"order.read": "Read orders", "order.write": "Place orders"})
     pool.add_client(name="reader", client_id=READER_ID, secrets=[READER_SECRET], scopes=["orders/order.read"])

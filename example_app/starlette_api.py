@@ -53,11 +53,11 @@ def make_api(guard: CognitoGuard) -> Starlette:
             WebSocketRoute("/feed", feed),
         ]
     )
-    # Every route needs a valid access token now, also those that say nothing about it.
+    # Every route needs a valid access token now, even without a decorator.
     guard.install(api)
     return api
 
 
 def create_app() -> Starlette:
-    """Return the API for the pool in `COGNITO_*` variables; to be run as that of `example_app.api`."""
+    """Return the API for the pool in `COGNITO_*` variables; run it like that of `example_app.api`."""
     return make_api(CognitoGuard(UserPool.from_env()))

@@ -1,11 +1,11 @@
-"""What is printed at the start: where everything is, and requests to paste."""
+"""The text that is printed at the start: the URLs, and requests to paste."""
 
 from __future__ import annotations
 
 from cognito_guard import UserPool
 from example_app.pool import READER_ID, READER_SECRET, WRITER_ID, WRITER_SECRET
 
-# For any shell and any curl: no comments between the commands, which zsh would try to run, and no recent options.
+# For any shell and any curl: no comments between commands, because zsh would run them, and no recent options.
 _REQUESTS = """\
 1. Get a token, as a client that may only read orders:
 
@@ -19,7 +19,7 @@ curl -i -H "Authorization: Bearer $TOKEN" {api}/orders
 
 curl -i {api}/orders
 
-4. Place an order with it: 403, since that takes the scope orders/order.write
+4. Place an order with it: 403, because that needs the scope orders/order.write
 
 curl -i -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '{{"item": "tea"}}' {api}/orders
 
@@ -30,7 +30,7 @@ curl -i -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d
 """
 
 _WORKER = """
-6. Let the worker at {worker} place an order, with a token of its own: 201
+6. Let the worker at {worker} place an order, with its own token: 201
 
 curl -i -X POST {worker}/reorder
 
@@ -45,7 +45,7 @@ def welcome(framework: str, api: str, pool: UserPool, cognito: str | None, worke
     Return the text to print.
 
     Args:
-        framework: What the API is made with.
+        framework: The framework of the API.
         api: URL of the API.
         pool: The user pool that guards it.
         cognito: URL of the local Cognito, or None if the pool is a real one.
@@ -57,7 +57,7 @@ def welcome(framework: str, api: str, pool: UserPool, cognito: str | None, worke
     if cognito is None:
         reader, writer = "READER_ID:READER_SECRET", "WRITER_ID:WRITER_SECRET"
         issued_by = "Cognito itself (COGNITO_USER_POOL_ID is set, so no local Cognito is started)"
-        paste = "Paste these requests into another terminal, with words of your own in place of the capitals."
+        paste = "Paste these requests into another terminal. Replace the words in capitals."
     token_url = pool.token_url or "https://YOUR_DOMAIN/oauth2/token"
     requests = _REQUESTS.format(api=api, ask_as_reader=_ask(token_url, reader), ask_as_writer=_ask(token_url, writer))
     if worker is not None:

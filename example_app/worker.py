@@ -1,4 +1,4 @@
-"""The second service: a worker that places orders at the orders API, with tokens of its own."""
+"""The second service: a worker that places orders at the orders API, with its own tokens."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def make_worker(
 
     Args:
         api: URL of the orders API.
-        credentials: Who the worker is. Its token is bought at the first order and serves until it expires.
-        transport: Carries the requests to the API; by default connections of its own.
+        credentials: The client of the worker. It buys a token for the first order and uses it until it expires.
+        transport: Sends the requests to the API; by default over new connections.
 
     """
-    # The whole calling half: every request of this client carries the token.
+    # Each request of this client carries the token. Nothing else is needed.
     orders = httpx.AsyncClient(base_url=api, auth=credentials, transport=transport)
 
     async def reorder(_request: Request) -> Response:
@@ -42,7 +42,7 @@ def make_worker(
         return JSONResponse(placed.json(), placed.status_code)
 
     async def tokens(_request: Request) -> Response:
-        """Tell what the worker's tokens cost so far."""
+        """Return what the worker's tokens have cost so far."""
         return JSONResponse(asdict(credentials.status()))
 
     @asynccontextmanager

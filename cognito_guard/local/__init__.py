@@ -1,7 +1,7 @@
 """
 A stand-in for an Amazon Cognito user pool: the tokens, the token endpoint and the key set, on your own machine.
 
-NOT for production: it gives valid tokens to everyone who asks. Nothing on the path of a request imports it.
+NOT for production: it gives valid tokens to everyone who asks. No code that handles requests imports it.
 """
 
 from cognito_guard.local._client_settings import ClientSettings

@@ -23,11 +23,11 @@ def announcement(
     Return the text.
 
     Args:
-        url: Where it is served.
-        pools: What is served.
-        variables: For each pool, what an API needs in its environment.
+        url: The URL at which it is served.
+        pools: The pools that are served.
+        variables: For each pool, the environment variables of an API.
         console: The URL of the console page, if there is one.
-        command: What runs beside it, if anything. It has the variables already.
+        command: The command that runs beside it, if any. It has the variables already.
 
     """
     lines = [f"*** {NOT_FOR_PRODUCTION} ***", "", f"Local Cognito at {url}"]

@@ -1,4 +1,4 @@
-"""Another program, run beside the local Cognito: it gets our signals, and we end with its exit code."""
+"""Runs another program beside the local Cognito: it gets our signals, and we end with its exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STDIN = 0
 
 
 def is_in_foreground() -> bool:
-    """Return whether this process has a terminal that sends it, and its children, the signals of its keys."""
+    """Return whether this process has a terminal that sends Ctrl-C to it and to its children."""
     try:
         return os.tcgetpgrp(_STDIN) == os.getpgrp()
     except OSError:
@@ -30,13 +30,15 @@ def run_beside(
     has_terminal: Callable[[], bool] = is_in_foreground,
 ) -> int:
     """
-    Run *command* until it ends, and return its exit code; 128 and more if a signal ended it, as shells have it.
+    Run *command* until it ends, and return its exit code.
+
+    If a signal ended it, that is 128 plus the number of the signal, as in shells.
 
     Args:
-        command: The program and its arguments, which no shell reads.
+        command: The program and its arguments. No shell is used.
         environ: All environment variables of the program.
-        signals: What is forwarded to it.
-        has_terminal: Whether a terminal sends Ctrl-C to both of us.
+        signals: The signals that are forwarded to it.
+        has_terminal: Whether a terminal sends Ctrl-C to both processes.
 
     Raises:
         ConfigurationError: The program cannot be started.
@@ -54,7 +56,7 @@ def run_beside(
     waiting = threading.Thread(target=wait, name=f"waiting for {command[0]}")
     waiting.start()
     for number in signals:
-        # A terminal sends Ctrl-C to the program as well. uvicorn would take a second one for "quit at once".
+        # A terminal sends Ctrl-C to the program too. A second one would make uvicorn quit at once.
         if number != signal.SIGINT or not has_terminal():
             child.send_signal(number)
     waiting.join()

@@ -1,4 +1,4 @@
-"""The body of a request: read up to a limit, and taken for a JSON object."""
+"""Reads the body of a request up to a limit, and as a JSON object."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 
 class BodyTooLargeError(Exception):
-    """The body is larger than the limit. The rest of it is left unread."""
+    """The body is larger than the limit. The rest was not read."""
 
 
 class NotJsonError(Exception):
@@ -19,11 +19,11 @@ class NotJsonError(Exception):
 
 async def read_body(request: Request, limit: int) -> bytes | None:
     """
-    Return the body of *request*; None if the client left before all of it had arrived.
+    Return the body of *request*; None if the client disconnected before all of it had arrived.
 
     Args:
-        request: Whose body has not been read yet.
-        limit: Bytes that the body may have.
+        request: Its body has not been read yet.
+        limit: The most bytes that the body may have.
 
     Raises:
         BodyTooLargeError: It has more.
@@ -43,7 +43,7 @@ async def read_body(request: Request, limit: int) -> bytes | None:
 
 def json_object(body: bytes) -> dict[str, Any]:
     """
-    Return the JSON object that *body* holds (RFC 8259). Every string in it can be written as UTF-8 again.
+    Return the JSON object in *body* (RFC 8259). Every string in it can be encoded as UTF-8.
 
     Raises:
         NotJsonError: The body is not JSON, is another JSON value, or has half a surrogate pair in it.
@@ -60,5 +60,5 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    # Python reads and writes these. RFC 8259 section 6 does not have them.
+    # Python reads and writes these numbers. RFC 8259 section 6 does not allow them.
     raise ValueError(constant)

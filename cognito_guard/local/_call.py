@@ -17,13 +17,13 @@ from cognito_guard.local._pool import LocalPool
 @dataclass(frozen=True, slots=True)
 class Call:
     """
-    What an operation is given.
+    The arguments of an operation.
 
     Attributes:
-        request: Over which it came.
-        members: Its parameters.
+        request: The HTTP request.
+        members: The parameters.
         pools: The user pools here.
-        disputed: How to answer what is disputed.
+        disputed: How to answer where Cognito's answer is not known for certain.
 
     """
 

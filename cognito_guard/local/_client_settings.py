@@ -1,4 +1,4 @@
-"""The settings of an app client, in one frozen value that travels whole from file or flag to token."""
+"""The settings of an app client, as one frozen value: from file or flag to token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cognito_guard.local._refused import SettingRefusedError
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
 FLOWS: Final = (CLIENT_CREDENTIALS, "code", "implicit")
-MOST_SCOPES: Final = 50  # of one client, and of one request
+MOST_SCOPES: Final = 50  # for one client, and for one request
 MOST_SECRETS: Final = 2
 SYSTEM_SCOPES: Final = ("openid", "email", "phone", "profile", "aws.cognito.signin.user.admin")
 SHORTEST_VALIDITY: Final = 5 * 60
@@ -30,10 +30,10 @@ _CHANGEABLE: Final = frozenset({"cognito:groups", "cognito:roles", "cognito:pref
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
     """
-    All there is to say of an app client; see `LocalPool.add_client` for what the values mean.
+    All settings of an app client. `LocalPool.add_client` explains them.
 
     Attributes:
-        members: Settings of the API that have no effect here. They are described as they were given.
+        members: Settings of the API that have no effect here. They are described as given.
 
     Raises:
         SettingRefusedError: Cognito would not accept these settings together.
@@ -52,7 +52,7 @@ class ClientSettings:
     members: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        set_to = object.__setattr__  # frozen for everyone else
+        set_to = object.__setattr__  # other code sees frozen fields
         if self.name is not None:
             CLIENT_NAME.check(self.name)
         if self.client_id is not None:
@@ -83,7 +83,7 @@ class ClientSettings:
                 raise ConfigurationError(f"allowed_flows must be of {', '.join(FLOWS)}, got {flow!r}")
         if CLIENT_CREDENTIALS not in self.allowed_flows:
             return
-        # These and the next are Cognito's own sentences.
+        # This sentence and the following ones are Cognito's own.
         if len(self.allowed_flows) > 1:
             raise SettingRefusedError(
                 "client_credentials flow can not be selected along with code flow or implicit flow.",
@@ -111,11 +111,11 @@ class ClientSettings:
 
 def check_claims(claims: Mapping[str, Any]) -> Mapping[str, Any]:
     """
-    Return *claims*, if a pre-token-generation trigger may add them to an access token.
+    Return *claims* if a pre-token-generation trigger may add them to an access token.
 
     Raises:
-        ConfigurationError: It does not map names to JSON values, or names a claim that Cognito alone sets
-            (developer guide, *Pre token generation Lambda trigger*).
+        ConfigurationError: It does not map names to JSON values, or has a claim that only Cognito sets (developer
+            guide, *Pre token generation Lambda trigger*).
 
     """
     if not isinstance(claims, Mapping) or not all(isinstance(name, str) for name in claims):

@@ -16,10 +16,10 @@ from cognito_guard.local._trigger import TriggerFailedError
 
 def get_client_token(call: Call) -> dict[str, Any]:
     """
-    Return a token as `GetClientToken` does. Signatures of AWS are not looked at.
+    Return a token as `GetClientToken` does. AWS signatures are not checked.
 
     Raises:
-        OperationError: It is refused.
+        OperationError: The request is refused.
 
     """
     client_id = call.members.text("ClientId", CLIENT_ID)

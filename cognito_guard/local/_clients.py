@@ -1,4 +1,4 @@
-"""App clients: who may ask for tokens, and for which scopes."""
+"""App clients: which programs may ask for tokens, and for which scopes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cognito_guard.local._sticky import SECRET_LENGTH, random_word
 
 @dataclass(frozen=True, slots=True)
 class ClientSecret:
-    """One secret of a client. Its `id` names the client and the time, and is not secret."""
+    """One secret of a client. Its `id` contains the client id and the time, and is not secret."""
 
     id: str
     value: str = field(repr=False)
@@ -30,11 +30,11 @@ class ClientSecret:
 
 class LocalClient:
     """
-    An app client of a `LocalPool`, which makes it: see `LocalPool.add_client` for what the values mean.
+    An app client of a `LocalPool`. `LocalPool.add_client` makes it and explains the values.
 
     Attributes:
-        client_id: What the client calls itself.
-        name: What people call it.
+        client_id: The id that the client sends.
+        name: A name for people.
         created_at: When it was made, in seconds since the epoch.
 
     """
@@ -52,7 +52,7 @@ class LocalClient:
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """What it may ask for."""
+        """The scopes that it may ask for."""
         return tuple(self._settings.scopes)
 
     @property
@@ -62,7 +62,7 @@ class LocalClient:
 
     @property
     def access_token_validity(self) -> int:
-        """For how many seconds its access tokens are good."""
+        """For how many seconds its access tokens are valid."""
         return self._settings.access_token_validity
 
     @property
@@ -72,17 +72,17 @@ class LocalClient:
 
     @property
     def claims(self) -> Mapping[str, Any]:
-        """The claims that its machine tokens have besides Cognito's."""
+        """The claims that its machine tokens have in addition to Cognito's."""
         return self._settings.claims
 
     @property
     def settings(self) -> ClientSettings:
-        """All its settings, with the secrets that are active now."""
+        """All its settings, with the secrets that are active at present."""
         return replace(self._settings, secrets=tuple(secret.value for secret in self._secrets))
 
     @property
     def secrets(self) -> tuple[ClientSecret, ...]:
-        """The active secrets, the oldest first: two at most, none for a public client."""
+        """The active secrets, oldest first: at most two, none for a public client."""
         return self._secrets
 
     @property
@@ -91,7 +91,7 @@ class LocalClient:
         The value of the newest secret.
 
         Raises:
-            ConfigurationError: The client is public: it has none.
+            ConfigurationError: The client is public, so it has none.
 
         """
         if not self._secrets:
@@ -100,7 +100,7 @@ class LocalClient:
 
     def add_secret(self, value: str | None = None) -> ClientSecret:
         """
-        Return a new secret, active from now on beside the old one, as rotation without an outage needs it.
+        Return a new secret. It is active from now on beside the old one, for a rotation without an outage.
 
         Args:
             value: 24 to 64 letters, digits, `_` or `+`; random by default.
@@ -125,10 +125,10 @@ class LocalClient:
 
     def delete_secret(self, secret_id: str) -> None:
         """
-        Make the secret with that id worthless, at once.
+        Delete the secret with that id. It stops working at once.
 
         Raises:
-            ConfigurationError: The client has no such secret, or no other.
+            ConfigurationError: The client has no such secret, or no other one.
 
         """
         with self._lock:
@@ -144,7 +144,7 @@ class LocalClient:
             self._secrets = rest
 
     def accepts(self, secret: str | None) -> bool:
-        """Return whether *secret* is an active one of this client; None is right for a client that has none."""
+        """Return whether *secret* is an active one of this client. For a client without secrets, that is None."""
         if secret is None:
             return not self._secrets
         return any(hmac.compare_digest(secret.encode(), known.value.encode()) for known in self._secrets)

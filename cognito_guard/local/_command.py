@@ -1,4 +1,4 @@
-"""`cognito-guard local`: a user pool at a port of this machine, alone or beside your API."""
+"""`cognito-guard local`: serves a user pool on a port of this machine, alone or beside your API."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
         description="Run a stand-in for a Cognito user pool: token endpoint, key set and a console page. "
         "For development only, never for production.",
     )
-    parser.add_argument("--host", default=LOOPBACK, help="the address to listen on (%(default)s: this machine alone)")
+    parser.add_argument("--host", default=LOOPBACK, help="the address to listen on (%(default)s: this machine only)")
     parser.add_argument("--port", type=port, default=9229, help="the port to listen on (%(default)s; 0: any free one)")
     parser.add_argument("--pool", metavar="ID", help="the id of the user pool, such as eu-central-1_AbCdEf123")
     parser.add_argument(
@@ -40,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="NAME=SCOPE,SCOPE",
         action="append",
         default=[],
-        help="an app client and what it may ask for, such as reader=orders/order.read; may be given several times",
+        help="an app client and its scopes, such as reader=orders/order.read; may be given several times",
     )
     parser.add_argument(
         "--issuer-here",
@@ -57,14 +57,14 @@ def add_parser(subparsers: Any) -> None:
         type=Path,
         help="write the variables for your API into this file, such as .env; its other lines stay",
     )
-    parser.add_argument("--no-console", action="store_true", help="do without the console page")
+    parser.add_argument("--no-console", action="store_true", help="do not serve the console page")
     parser.add_argument(
         "command",
         nargs="*",
         metavar="-- COMMAND",
         help="run your API beside it, with the variables set, such as -- uvicorn main:app; both end together",
     )
-    # What goes wrong is what its options say.
+    # Errors of this part are errors of its options.
     parser.set_defaults(run=run, when_wrong=2)
 
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     Serve until Ctrl-C or SIGTERM and return 0; or until the command after `--` ends, and return its exit code.
 
     Raises:
-        ConfigurationError: Something of it cannot be done; the message says what.
+        ConfigurationError: An option cannot be carried out; the message says which and why.
 
     """
     setup = _setup(args)
@@ -83,12 +83,12 @@ def run(args: argparse.Namespace) -> int:
     saving = threading.Lock()
 
     def save() -> None:
-        with saving:  # What is written last is what was read last.
+        with saving:  # The state that was read last is written last.
             if args.state is not None:
                 save_state(args.state, pools)
 
     cognito = LocalCognito(*pools, disputed=setup.disputed, console=not args.no_console, on_change=save)
-    args.when_wrong = 3  # What goes wrong from now on is not what the options say.
+    args.when_wrong = 3  # Errors from here on are not errors of the options.
     try:
         listening = listen(args.host, args.port)
     except ConfigurationError as error:
@@ -116,8 +116,8 @@ def run(args: argparse.Namespace) -> int:
 def _warn(host: str) -> None:
     if not is_loopback(host):
         sys.stderr.write(
-            f"WARNING: listening on {host}. Everyone who can reach it, also from other machines, can sign in as "
-            f"anyone.\nWARNING: {NOT_FOR_PRODUCTION}\n"
+            f"WARNING: listening on {host}. Everyone who can reach it, also from other machines, can get tokens for "
+            f"any client or user.\nWARNING: {NOT_FOR_PRODUCTION}\n"
         )
 
 
@@ -125,10 +125,10 @@ def _setup(args: argparse.Namespace) -> Setup:
     if args.config is not None:
         if args.pool is not None or args.client or args.issuer_here:
             raise ConfigurationError(
-                "--config says what pools and clients there are; leave out --pool, --client and --issuer-here"
+                "--config describes pools and clients; leave out --pool, --client and --issuer-here"
             )
         return read_setup(args.config)
-    # What was saved is enough to start from, unless something is asked for.
+    # Start from the saved state, unless options ask for something.
     if args.state is not None and args.state.exists() and not (args.pool or args.client or args.issuer_here):
         return Setup()
     pool_id = DEFAULT_POOL_ID if args.pool is None else args.pool
@@ -139,12 +139,12 @@ def _setup(args: argparse.Namespace) -> Setup:
 
 
 def _reachable(url: str) -> str:
-    # 0.0.0.0 and :: stand for all addresses of the machine; nobody can call them.
+    # 0.0.0.0 and :: mean all addresses of the machine. They cannot be called.
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 def port(text: str) -> int:
-    """Return the port number that *text* is; argparse words the error."""
+    """Return *text* as a port number. argparse writes the error message."""
     number = int(text)
     if not 0 <= number <= 65535:  # noqa: PLR2004 - 16 bits
         raise ValueError

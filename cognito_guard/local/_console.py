@@ -40,9 +40,9 @@ def console_routes(
     Return the routes of the console.
 
     Args:
-        pools: What it shows and changes.
-        faults: What it shows and changes as well.
-        traffic: Where requests are noted.
+        pools: The pools that it shows and changes.
+        faults: The faults that it shows and changes.
+        traffic: The record of requests.
         on_change: Called after a change of *pools*, if given.
 
     """
@@ -80,7 +80,7 @@ async def _page(request: Request) -> Response:
 
 @cache
 def _template() -> str:
-    """Return the page with its style and scripts inlined: one file to serve, and nothing for it to load."""
+    """Return the page with style and scripts inside: it is one file and loads nothing else."""
     folder = files("cognito_guard.local") / "console"
 
     def text(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What can be done at the console."""
+"""The actions of the console."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Answer = Mapping[str, Any]
 
 class ConsoleActions:
     """
-    Each public method is one action; it takes the page's request and returns a JSON object.
+    Each public method is one action. It takes the page's request and returns a JSON object.
 
-    All raise `ConsoleRequestError`, or the `ConfigurationError` of the pool, for what cannot be done.
+    All raise `ConsoleRequestError`, or the `ConfigurationError` of the pool, if the action is not possible.
 
     Args:
-        pools: What is shown and changed.
-        faults: What is shown and changed as well.
-        traffic: Where requests are noted.
+        pools: The pools that are shown and changed.
+        faults: The faults that are shown and changed.
+        traffic: The record of requests.
         on_change: Called after a change of *pools*, if given.
 
     """
@@ -47,7 +47,7 @@ class ConsoleActions:
         self._on_change: Final = on_change
 
     async def state(self, asked: ConsoleRequest) -> Answer:
-        """Return everything that the page shows, given the `url` it was loaded from. The latest request comes first."""
+        """Return everything that the page shows. `url` is where it was loaded from. The latest request comes first."""
         url = asked.text("url")
         return {
             "pools": [pool_state(pool, self._histories[name], url) for name, pool in self._pools.items()],
@@ -57,7 +57,7 @@ class ConsoleActions:
         }
 
     async def token(self, asked: ConsoleRequest) -> Answer:
-        """Return a token, valid or with one `flaw`. An empty list of scopes makes a token without scopes."""
+        """Return a token, valid or with one `flaw`. An empty list of scopes gives a token without scopes."""
         pool = self._pool(asked)
         mint, name = _mint(pool, asked), asked.text("flaw")
         if not name:
@@ -72,7 +72,7 @@ class ConsoleActions:
         return {"checks": [dataclasses.asdict(check) for check in checks]}
 
     async def keys(self, asked: ConsoleRequest) -> Answer:
-        """Rotate, withdraw or replace keys, or undo the last of these."""
+        """Rotate, withdraw or replace keys, or undo the last change."""
         pool = self._pool(asked)
         history, kid, action = self._histories[pool.pool_id], asked.text("kid"), asked.text("action")
         if action == "undo":
@@ -98,13 +98,13 @@ class ConsoleActions:
         return {"client_id": client.client_id, **self._changed()}
 
     async def scopes(self, asked: ConsoleRequest) -> Answer:
-        """Add a scope to a resource server, which is made if there is none, and return its full name."""
+        """Add a scope, and its resource server if that does not exist. Return the full name of the scope."""
         pool, identifier, name = self._pool(asked), asked.text("identifier"), asked.text("name")
         old = pool.find_resource_server(identifier)
         known = {} if old is None else old.scopes
         if name in known:
             raise ConsoleRequestError(f"The scope {identifier}/{name} exists already.")
-        # Made first, so that a name which Cognito does not accept leaves the old one in place.
+        # Make the new one first: if Cognito does not accept the name, the old one stays.
         new = ResourceServer(identifier, {**known, name: asked.text("description") or name})
         if old is not None:
             pool.delete_resource_server(identifier)
@@ -137,7 +137,7 @@ def _mint(pool: LocalPool, asked: ConsoleRequest) -> Minter:
     if kind != "machine":
         options["groups"] = asked.texts("groups") or ()
     if scopes == ():
-        # The methods of the pool take no scopes for all of them. A claim that is None is left out.
+        # For the pool's methods, no scopes means all of them. A claim that is None is left out.
         options["scope"] = None
     username = asked.text("username") or "somebody"
     if kind == "machine":

@@ -1,4 +1,4 @@
-"""What the console page sends: a JSON object, whose members are read by type."""
+"""The request of the console page: a JSON object. Its members are read by type."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _LONGEST_LIFETIME: Final = 10 * 365 * 24 * 60 * 60  # seconds
 
 
 class ConsoleRequestError(ValueError):
-    """The page sent something that cannot be done; the message says what to send."""
+    """The page asked for something that is not possible; the message says what to send."""
 
 
 class ConsoleRequest:
-    """The members of a request to the console, each checked when it is asked for."""
+    """The members of a request to the console. Each is checked when it is read."""
 
     def __init__(self, members: Mapping[str, Any]) -> None:
         self._members: Final = members
@@ -25,12 +25,12 @@ class ConsoleRequest:
         Return the request whose body is *body*.
 
         Raises:
-            ConsoleRequestError: *body* is not a JSON object, or holds text that cannot be encoded.
+            ConsoleRequestError: *body* is not a JSON object, or contains text that cannot be encoded.
 
         """
         try:
             members = json.loads(body)
-            # JSON can name half a surrogate pair. No answer could contain it.
+            # JSON can contain half a surrogate pair. No answer could contain it.
             json.dumps(members, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise ConsoleRequestError("The body must be JSON.") from error
@@ -40,7 +40,7 @@ class ConsoleRequest:
 
     def text(self, name: str) -> str:
         """
-        Return a string; an empty one if it is missing.
+        Return a string; "" if it is missing.
 
         Raises:
             ConsoleRequestError: The member is something else.
@@ -53,7 +53,7 @@ class ConsoleRequest:
 
     def texts(self, name: str) -> tuple[str, ...] | None:
         """
-        Return the strings of a list, each once; None if the list is missing.
+        Return the strings of a list without duplicates; None if the list is missing.
 
         Raises:
             ConsoleRequestError: The member is something else.

@@ -1,4 +1,4 @@
-"""What the console page shows, as JSON."""
+"""The content of the console page, as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAULTS: Final[Mapping[str, Fault | None]] = {
 
 
 def choices() -> dict[str, Any]:
-    """Return what the page offers to choose from, each name with its label."""
+    """Return the choices that the page offers: each name with its label."""
     return {
         "faults": {name: _fault_label(fault) for name, fault in FAULTS.items()},
         "flaws": {name: flaw.label for name, flaw in FLAWS.items()},
@@ -35,13 +35,13 @@ def choices() -> dict[str, Any]:
 
 
 def fault_state(fault: Fault | None) -> dict[str, str]:
-    """Return the name of a fault, `other` for one that the page does not offer, and its label."""
+    """Return the name and the label of a fault. The name is `other` for a fault that the page does not offer."""
     name = next((name for name, known in FAULTS.items() if known == fault), "other")
     return {"name": name, "label": _fault_label(fault)}
 
 
 def request_state(seen: SeenRequest) -> dict[str, Any]:
-    """Return a request that was seen."""
+    """Return a recorded request."""
     return dataclasses.asdict(seen)
 
 
@@ -51,8 +51,8 @@ def pool_state(pool: LocalPool, history: KeyHistory, url: str) -> dict[str, Any]
 
     Args:
         pool: The user pool.
-        history: What was done to its keys.
-        url: Where it is served, without a final slash.
+        history: The changes of its keys.
+        url: The URL at which it is served, without a final slash.
 
     """
     published = {key.kid: key for key in pool.published}

@@ -8,12 +8,12 @@ from cognito_guard.local._clients import ClientSecret, LocalClient
 from cognito_guard.local._pool import LocalPool
 from cognito_guard.local._scopes import ResourceServer
 
-_REFRESH_TOKEN_DAYS = 30  # Cognito's default; no refresh token is given out here
-_SESSION_MINUTES = 3  # Cognito's default; nobody signs in here
+_REFRESH_TOKEN_DAYS = 30  # Cognito's default; refresh tokens are not issued here
+_SESSION_MINUTES = 3  # Cognito's default; users cannot sign in here
 
 
 def described_pool(pool: LocalPool) -> dict[str, Any]:
-    """Return a `UserPoolType`: what is true of a pool that has clients and resource servers, but no users."""
+    """Return a `UserPoolType` of a pool that has clients and resource servers, but no users."""
     region = pool.pool_id.partition("_")[0]
     trigger = (
         {"PreTokenGenerationConfig": {"LambdaVersion": "V3_0", "LambdaArn": _function_arn(region)}}
@@ -37,7 +37,7 @@ def described_pool(pool: LocalPool) -> dict[str, Any]:
 
 
 def described_client(pool: LocalPool, client: LocalClient) -> dict[str, Any]:
-    """Return a `UserPoolClientType`. Members that were given at its creation are as they were given."""
+    """Return a `UserPoolClientType`. Members that were given when it was created are unchanged."""
     secret = {"ClientSecret": client.secret} if client.secrets else {}
     flows = {"ExplicitAuthFlows": ["ALLOW_CLIENT_TOKEN_AUTH"]} if client.allow_client_token_auth else {}
     return {

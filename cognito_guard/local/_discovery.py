@@ -7,11 +7,11 @@ from typing import Any, Final
 from cognito_guard.local._pool import LocalPool
 
 UNSERVED_PATHS: Final = ("/oauth2/authorize", "/logout", "/oauth2/revoke", "/oauth2/userInfo")
-"""Endpoints that the document names because OpenID Connect libraries want them. They are for users' sign-in."""
+"""Endpoints that are in the document because OpenID Connect libraries require them. They are for users' sign-in."""
 
 
 def discovery_document(pool: LocalPool, root: str) -> dict[str, Any]:
-    """Return the discovery document of *pool* as it is served at *root*."""
+    """Return the discovery document of *pool*, served at *root*."""
     return {
         "authorization_endpoint": f"{root}/oauth2/authorize",
         "end_session_endpoint": f"{root}/logout",

@@ -1,4 +1,4 @@
-"""The environment variables that point an API at a local pool."""
+"""The environment variables that make an API accept a local pool."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _NAMES: Final = (
 
 def variables_of(pool: LocalPool, url: str) -> dict[str, str]:
     """
-    Return what `UserPool.from_env` reads to accept the tokens of *pool*, with the clients that it has now.
+    Return the variables that make `UserPool.from_env` accept the tokens of *pool* and its present clients.
 
     Args:
         pool: A pool with at least one client.
-        url: Where it is served, without a final slash.
+        url: The URL at which it is served, without a final slash.
 
     """
     variables = {
@@ -40,7 +40,7 @@ def variables_of(pool: LocalPool, url: str) -> dict[str, str]:
         "COGNITO_TOKEN_URL": f"{url}/oauth2/token",
     }
     if len(pool.resource_servers) == 1:
-        # With several, only the API knows which of them it is.
+        # If there are several, only the API knows which one is its own.
         variables["COGNITO_RESOURCE_SERVERS"] = pool.resource_servers[0].identifier
     if pool.has_own_issuer:
         variables["COGNITO_ISSUER"] = pool.issuer_at(url)
@@ -50,15 +50,15 @@ def variables_of(pool: LocalPool, url: str) -> dict[str, str]:
 
 
 def environment_with(variables: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return *environ* with *variables*, and without what it says of another pool's issuer or URLs."""
+    """Return *environ* with *variables*, and without the issuer or URLs of another pool."""
     return {name: value for name, value in environ.items() if name not in _NAMES} | dict(variables)
 
 
 def write_env_file(path: Path, variables: Mapping[str, str]) -> None:
     """
-    Write *variables* to an env file, as docker, uvicorn and dotenv read it. Only its owner may read a new one.
+    Write *variables* to an env file that docker, uvicorn and dotenv can read. Only its owner may read a new file.
 
-    Lines about other variables, comments included, stay as they are. Lines of an earlier run go.
+    Comments and lines about other variables stay as they are. Lines of an earlier run are replaced.
 
     Raises:
         ConfigurationError: The file cannot be read or written.
@@ -75,7 +75,7 @@ def write_env_file(path: Path, variables: Mapping[str, str]) -> None:
 
 
 def _replace(path: Path, content: str, mode: int) -> None:
-    # Never half a file: it may hold settings that are nowhere else.
+    # Replace the file as a whole: a half-written one could lose other settings.
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""What a guard found in a refused token, and what it accepts instead."""
+"""What was found in a refused token, and what a guard accepts instead."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cognito_guard.local._unverified import claims_of, header_of
 
 _LONGEST_TOKEN: Final = 8 * 1024  # characters, by default of a guard
 _LONGEST_VALUE: Final = 200  # characters of a value that are shown
-_LAST_SECOND: Final = 253_402_300_799  # of the year 9999, the last that datetime knows
+_LAST_SECOND: Final = 253_402_300_799  # in the year 9999, the last one of datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,15 @@ class _Case:
 
 def evidence(reason: str, token: str, pool: LocalPool, now: float) -> Evidence | None:
     """
-    Return what was found and what is expected where a guard of *pool* refused *token* for *reason*.
+    Return what was found and what is expected, after a guard of *pool* refused *token* for *reason*.
 
-    None if the reason is not one about which more can be said. Found values come from the token and are not verified.
+    None if there is nothing more to say about this reason. Found values come from the token and are not verified.
 
     Args:
         reason: The `reason` of a `RefusalError`.
         token: The token.
-        pool: The user pool that it was judged for.
-        now: When, in seconds since the epoch.
+        pool: The user pool of the guard.
+        now: The time of the check, in seconds since the epoch.
 
     """
     describe = _DESCRIPTIONS.get(reason)
@@ -127,7 +127,7 @@ def _text(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     if len(text) > _LONGEST_VALUE:
         text = text[:_LONGEST_VALUE] + "…"
-    # JSON can name half a surrogate pair, which no encoding of an answer can.
+    # JSON can contain half a surrogate pair. No answer could contain it.
     return text.encode(errors="backslashreplace").decode()
 
 

@@ -1,4 +1,4 @@
-"""What can be made to go wrong on purpose, and lifted again while requests wait."""
+"""Faults that can be switched on, and lifted again while requests wait."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from starlette.types import Receive, Scope, Send
 
 from cognito_guard.errors import ConfigurationError
 
-_POLL_INTERVAL: Final = 0.05  # seconds; a fault may be lifted from any thread, so the wait can only look
+_POLL_INTERVAL: Final = 0.05  # seconds between two looks: a fault may be lifted from any thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """
-    One way to answer badly.
+    One way in which an answer is wrong.
 
     Attributes:
         delay: Seconds before the answer.
-        hangs: No answer at all, until the fault is lifted or the caller leaves.
-        status: Answer with this status, 200 to 599, and no key or token.
-        bad_json: Answer with JSON that breaks off.
+        hangs: Do not answer until the fault is lifted or the caller disconnects.
+        status: Answer with this status, 200 to 599, without key or token.
+        bad_json: Answer with JSON that is cut off.
 
     Raises:
-        ConfigurationError: The delay is negative or endless, or the status no status.
+        ConfigurationError: The delay is negative or infinite, or the status is not an HTTP status.
 
     """
 
@@ -46,11 +46,11 @@ class Fault:
 
 class Faults:
     """
-    The faults switched on at present: set an attribute to a `Fault` to switch one on, to None to lift it.
+    The faults that are switched on. Set an attribute to a `Fault` to switch one on, to None to lift it.
 
     Attributes:
-        jwks: Of the key set.
-        token: Of the token endpoint and of `GetClientToken`.
+        jwks: The fault of the key set.
+        token: The fault of the token endpoint and of `GetClientToken`.
 
     """
 
@@ -65,11 +65,11 @@ class Faults:
 
     async def disturb(self, route: Literal["jwks", "token"], receive: Receive) -> Response | None:
         """
-        Return what the fault of *route* answers, after it has taken its time; None to answer as usual.
+        Wait as long as the fault of *route* says, and return its answer; None to answer as usual.
 
         Args:
-            route: The attribute to look at.
-            receive: Of a request whose body has been read.
+            route: The name of the attribute.
+            receive: The ASGI receive of a request whose body has been read.
 
         """
         fault: Fault | None = getattr(self, route)
@@ -91,7 +91,7 @@ class Faults:
 
 
 class NoAnswer(Response):
-    """Sends nothing: the caller has left."""
+    """Sends nothing, because the caller has disconnected."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """End the request."""

@@ -1,4 +1,4 @@
-"""Tokens with one thing wrong, by name: what an API must refuse."""
+"""Tokens with one thing wrong, by name. An API must refuse them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cognito_guard.local._tokens import encode
 from cognito_guard.local._unverified import claims_of, header_of
 
 Minter = Callable[..., str]
-"""Returns a valid token; takes changes of its claims and `headers` as `LocalPool.mint` does."""
+"""Returns a valid token. Takes changes of claims and `headers`, like `LocalPool.mint`."""
 
 _HOUR: Final = 60 * 60
 _OTHER_CLIENT: Final = "1some0other0client00000000"
@@ -26,9 +26,9 @@ class Flaw:
     One thing that can be wrong with a token.
 
     Attributes:
-        label: What it is, for people.
+        label: A label for people.
         reason: The `reason` of the error with which a guard refuses such an access token.
-        make: Returns the token, given the pool and what mints a valid one.
+        make: Returns the token, given the pool and a function that mints a valid one.
 
     """
 
@@ -74,12 +74,12 @@ FLAWS: Final[Mapping[str, Flaw]] = {
     "none_algorithm": Flaw("Not signed (alg none)", "algorithm", _none_algorithm),
     "unknown_key": Flaw("Signed with an unknown key", "unknown_key", _unknown_key),
 }
-"""The flaws by name. An ID token, which an API must refuse too, is a kind of token and not in here."""
+"""The flaws by name. An API must also refuse ID tokens; these are a kind of token and not in this list."""
 
 
 @cache
 def _stranger() -> SigningKey:
-    # One for all: a key takes 100 ms to make.
+    # One key for all: making one takes 100 ms.
     return SigningKey()
 
 

@@ -1,4 +1,4 @@
-"""The decision of the token endpoint: may this client have a token, and for which scopes."""
+"""The decision of the token endpoint: whether a client gets a token, and for which scopes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cognito_guard.local._record import shown
 
 class GrantRefusedError(Exception):
     """
-    No token for this request.
+    The request does not get a token.
 
     Attributes:
         error: The code of RFC 6749 section 5.2.
-        reason: Why, in a sentence for people. It names no secret. The caller is not told.
-        description: What Cognito says beside the code, if anything.
+        reason: Why, in a sentence for people at this machine. It contains no secret. The caller does not get it.
+        description: What Cognito adds to the code, if anything.
 
     """
 
@@ -30,7 +30,7 @@ class GrantRefusedError(Exception):
 
 
 def invalid_client(reason: str) -> GrantRefusedError:
-    """Return the refusal of a client that did not prove who it is."""
+    """Return the refusal of a client that did not authenticate."""
     return GrantRefusedError("invalid_client", reason, "invalid_client_secret")
 
 
@@ -38,10 +38,10 @@ def authenticated_client(
     pools: Sequence[LocalPool], client_ids: Collection[str], secrets: Collection[str | None]
 ) -> tuple[LocalPool, LocalClient]:
     """
-    Return the client that one of *client_ids* names and one of *secrets* proves, and its pool.
+    Return the client that has one of *client_ids* and one of *secrets*, and its pool.
 
     Args:
-        pools: Where the client may be registered.
+        pools: The pools in which the client may be registered.
         client_ids: One or more readings of the id that was sent.
         secrets: One or more readings of the secret that was sent; None if there was none.
 
@@ -61,7 +61,7 @@ def granted_scopes(
     pool: LocalPool, client: LocalClient, requested: Collection[str], disputed: DisputedAnswers
 ) -> tuple[str, ...]:
     """
-    Return what *client* gets of the *requested* scopes; all it may have if it requests none.
+    Return the *requested* scopes that *client* gets. If it requests none, it gets all its scopes.
 
     Raises:
         GrantRefusedError: A scope is not granted, or nothing is left.
@@ -85,7 +85,7 @@ def check_flow(client: LocalClient, disputed: DisputedAnswers) -> None:
     Raise an error if *client* may not use the client-credentials flow.
 
     Raises:
-        GrantRefusedError: It may not.
+        GrantRefusedError: It may not use the flow.
 
     """
     if CLIENT_CREDENTIALS in client.allowed_flows:
@@ -102,7 +102,7 @@ def check_flow(client: LocalClient, disputed: DisputedAnswers) -> None:
     raise GrantRefusedError(disputed.flow_not_enabled, reason)
 
 
-# Reasons
+# The reasons, as sentences
 
 
 def _why_not(pools: Sequence[LocalPool], client_ids: tuple[str, ...], secrets: tuple[str | None, ...]) -> str:
@@ -114,12 +114,12 @@ def _why_not(pools: Sequence[LocalPool], client_ids: tuple[str, ...], secrets: t
         return f"The client {client.name} is public: it has no secret, but the request has one."
     sent = [secret for secret in secrets if secret is not None]
     if not sent:
-        return f"The request has no secret. The client {client.name} has one."
+        return f"The request has no secret, but the client {client.name} has one."
     if any(client.accepts(secret.strip()) for secret in sent):
         return f"The secret of the client {client.name} has a blank or a line end around it."
     owner = next((each for each in clients if any(each.accepts(secret) for secret in sent)), None)
     if owner is not None:
-        return f"The secret is not of the client {client.name}, but of {owner.name} ({owner.client_id})."
+        return f"The secret belongs to the client {owner.name} ({owner.client_id}), not to {client.name}."
     return f"The secret is not an active one of the client {client.name}."
 
 
@@ -132,7 +132,7 @@ def _unknown_client(clients: Sequence[LocalClient], client_ids: tuple[str, ...])
 
 
 def _id(client_id: str) -> str:
-    # An id of Cognito has 26 characters. What is much longer may be a secret in the wrong place.
+    # A client id of Cognito has 26 characters. A much longer value may be a secret in the wrong place.
     return f": {shown(client_id)}" if len(client_id) <= 32 else f", which has {len(client_id)} characters"  # noqa: PLR2004
 
 

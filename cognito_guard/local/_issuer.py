@@ -12,7 +12,7 @@ SELF: Final = "self"
 
 class Issuer:
     """
-    What `iss` is in the tokens of one pool.
+    The value of `iss` in the tokens of one pool.
 
     Args:
         pool_id: The pool.
@@ -30,24 +30,24 @@ class Issuer:
         self._issuer: Final = (
             issuer
             if issuer is None or issuer == SELF
-            # Nothing is ever fetched from it, so it need not be where keys may be fetched from.
+            # Nothing is fetched from this URL, so plain http is allowed.
             else UserPool(pool_id, client_ids=ANY_CLIENT, issuers=[issuer], jwks_url=derived.jwks_urls[0]).issuer
         )
         self._base_url: str | None = None
 
     @property
     def is_here(self) -> bool:
-        """Whether it is the URL at which the pool is served."""
+        """Whether the issuer is the URL at which the pool is served."""
         return self._issuer == SELF
 
     @property
     def is_own(self) -> bool:
-        """Whether it is another than those that follow from the id."""
+        """Whether the issuer is not one of those that follow from the id."""
         return self._issuer is not None and self._issuer not in self._derived
 
     @property
     def is_updated(self) -> bool:
-        """Whether it is of the UPDATED form (`IssuerConfiguration`)."""
+        """Whether the issuer has the UPDATED form (`IssuerConfiguration`)."""
         return self._issuer == self._derived[1]
 
     @property
@@ -56,21 +56,21 @@ class Issuer:
         return self._base_url is not None
 
     def served_at(self, base_url: str) -> None:
-        """Note where the pool is served."""
+        """Record the URL at which the pool is served."""
         self._base_url = base_url
 
     def at(self, base_url: str) -> str:
-        """Return the issuer of tokens that are asked for at *base_url*."""
+        """Return the issuer of tokens that are requested at *base_url*."""
         if self.is_here:
             return f"{base_url.rstrip('/')}/{self._pool_id}"
         return self._issuer or self._derived[0]
 
     def known(self) -> str:
         """
-        Return the issuer of tokens that are not asked for over HTTP.
+        Return the issuer of tokens that are not requested over HTTP.
 
         Raises:
-            ConfigurationError: It is the URL at which the pool is served, and the pool has not been served yet.
+            ConfigurationError: It is the URL at which the pool is served, but the pool has not been served yet.
 
         """
         if self.is_here and self._base_url is None:

@@ -30,13 +30,13 @@ def api_response(
     on_change: Callable[[], object] | None = None,
 ) -> Response:
     """
-    Return the answer to *request*. AWS signatures are not looked at.
+    Return the answer to *request*. AWS signatures are not checked.
 
     Args:
-        request: The call of an operation.
+        request: The request that calls an operation.
         body: Its body.
         pools: The user pools here.
-        disputed: How to answer what is disputed.
+        disputed: How to answer where Cognito's answer is not known for certain.
         on_change: Called after an operation has changed a pool.
 
     """
@@ -53,7 +53,7 @@ def api_response(
 
 
 def is_for_token(request: Request) -> bool:
-    """Return whether *request* asks for a token, and for nothing else."""
+    """Return whether *request* calls `GetClientToken`."""
     return request.headers.get("x-amz-target") == f"{_SERVICE}.GetClientToken"
 
 

@@ -1,4 +1,4 @@
-"""A token, judged as a guard judges it, but beyond the first failed check."""
+"""Checks a token as a guard does, but continues after the first failed check."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _CHECKS: Final = {
     "token use": ("claim_token_use",),
     "client": ("claim_client_id",),
     "expiry": ("expired", "claim_exp"),
-    "other claims": (),  # the reasons that no other check has
+    "other claims": (),  # reasons that belong to no other check
     "key": ("unknown_key", "keys_unavailable"),
     "signature": ("signature",),
 }
 _NAMES: Final = tuple(_CHECKS)
-_FAR_FUTURE: Final = 1e15  # seconds since the epoch that no clock will show
+_FAR_FUTURE: Final = 1e15  # seconds since the epoch, beyond any clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Check:
 
     Attributes:
         name: What is checked.
-        outcome: The result; `open` if the check was not reached.
+        outcome: The result. `open` means that the check was not reached.
         reason: The `reason` of the refusal, if the check failed.
-        description: What an API tells its caller then.
-        found: What the token says, not verified; None where nothing more can be said.
+        description: The description that an API would send to its caller.
+        found: What the token says, not verified; None if there is nothing more to say.
         expected: What a guard accepts instead; None like *found*.
 
     """
@@ -51,10 +51,10 @@ class Check:
 
 async def judge(pool: LocalPool, token: str) -> list[Check]:
     """
-    Return what a guard of *pool*, with all its present clients, finds when it checks *token*.
+    Return the result of each check of *token* by a guard of *pool* with all its present clients.
 
-    A guard stops at the first failed check. Here the checks go on where a failed one can be passed by a guard with
-    other settings: another client, another issuer, other clocks.
+    A guard stops at the first failed check. Here the checks go on if a guard with other settings (client, issuer,
+    clock) could pass the failed one.
     """
     claims = claims_of(token) or {}
     failed: dict[str, Check] = {}
@@ -64,7 +64,7 @@ async def judge(pool: LocalPool, token: str) -> list[Check]:
         try:
             refusal = await _refusal(pool, token, client_ids=client_ids, issuer=issuer, leeway=leeway, now=now)
         except ConfigurationError:
-            # No guard can be set up for the issuer that the token names.
+            # The token's issuer is not valid for any guard.
             return _checks(failed, name)
         if refusal is None:
             return _checks(failed, _NAMES[-1])
@@ -94,7 +94,7 @@ async def _refusal(
     leeway: float,
     now: float,
 ) -> RefusalError | None:
-    # Imported here, because minting tokens needs no guard.
+    # Imported here, because minting tokens does not need a guard.
     from cognito_guard import ANY_CLIENT, CognitoGuard  # noqa: PLC0415
 
     options: dict[str, Any] = {"client_ids": ANY_CLIENT if client_ids is None else client_ids or {"_"}}
@@ -129,12 +129,12 @@ def _failed(name: str, refusal: RefusalError, token: str, pool: LocalPool, now: 
 
 
 def _is_time(value: object) -> bool:
-    # Integers of any size are JSON, but not all of them can be subtracted from a float.
+    # JSON allows integers of any size, but not all of them can be subtracted from a float.
     return type(value) in {int, float} and abs(value) < _FAR_FUTURE  # type: ignore[arg-type]
 
 
 def _checks(failed: dict[str, Check], last: str) -> list[Check]:
-    """Return all checks. Those after *last* are open."""
+    """Return all checks. The outcome of those after *last* is `open`."""
     return [
         failed.get(name) or Check(name, "passed" if number <= _NAMES.index(last) else "open")
         for number, name in enumerate(_NAMES)

@@ -1,4 +1,4 @@
-"""What was done to the keys of a user pool, so that it can be undone."""
+"""The changes of a user pool's keys, so that they can be undone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Change:
 
 
 class KeyHistory:
-    """The last 50 changes that were made to the keys of *pool* through this object."""
+    """The last 50 changes of the keys of *pool* that were made through this object."""
 
     def __init__(self, pool: LocalPool) -> None:
         self._pool: Final = pool
@@ -31,21 +31,21 @@ class KeyHistory:
 
     @property
     def undoable(self) -> str | None:
-        """The last change, in words; None if there is none, or if other code has changed the keys since."""
+        """The last change, as text; None if there is none, or if other code has changed the keys since."""
         return self._changes[-1].what if self._changes and self._changes[-1].after == self._ring() else None
 
     def make(self, what: str, change: Callable[[], object]) -> None:
         """
         Call *change*, which changes the keys, and remember it as *what*.
 
-        Raises what *change* raises, and remembers nothing then.
+        Raises what *change* raises. Nothing is remembered then.
         """
         before = self._ring()
         change()
         self._changes.append(_Change(what, before, self._ring()))
 
     def undo(self) -> bool:
-        """Undo the last change. Return False if `undoable` is None: then nothing is done."""
+        """Undo the last change. Does nothing and returns False if `undoable` is None."""
         if self.undoable is None:
             return False
         self._pool.restore_keys(*self._changes.pop().before)

@@ -1,4 +1,4 @@
-"""The keys of a user pool: which two sign, and which are published."""
+"""The keys of a user pool: the two that sign, and those that are published."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class KeyRing:
 
     @property
     def published(self) -> tuple[SigningKey, ...]:
-        """The keys that are published, the latest last."""
+        """The published keys, the latest last."""
         return tuple(self._published.values())
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Return the key set that is published."""
+        """Return the published key set."""
         return {"keys": [key.jwk() for key in self.published]}
 
     def prepare(self) -> None:
@@ -45,7 +45,7 @@ class KeyRing:
             key.prepare()
 
     def rotate(self, keys: PoolKeys | None) -> PoolKeys:
-        """Return two keys that sign from now on, published beside the old ones."""
+        """Return two new keys. They sign from now on, and are published beside the old ones."""
         self._keys = PoolKeys() if keys is None else keys
         self._published = self._published | _by_kid(self._keys)
         return self._keys

@@ -22,15 +22,15 @@ from cryptography.hazmat.primitives.serialization import (
 
 from cognito_guard.errors import ConfigurationError
 
-_KID_BYTES: Final = 32  # 44 characters of base64, as Cognito's
+_KID_BYTES: Final = 32  # 44 characters of base64, like Cognito's
 
 
 class SigningKey:
     """
     An RSA key pair and its `kid`, for RS256.
 
-    The pair is made when it is first needed, which takes about 100 ms. Pass one key to several pools, or keep it for a
-    whole test run, to make it once.
+    The pair is made at its first use, which takes about 100 ms. To make it only once, pass one key to several pools, or
+    keep it for a whole test run.
 
     Args:
         kid: The name under which the key is published; random by default.
@@ -54,7 +54,7 @@ class SigningKey:
             return self._private_key
 
     def prepare(self) -> None:
-        """Make the pair, if that has not been done yet."""
+        """Make the pair if it does not exist yet."""
         self.private_key  # noqa: B018 - made by being looked at
 
     def sign(self, message: bytes) -> bytes:
@@ -62,7 +62,7 @@ class SigningKey:
         return self.private_key.sign(message, PKCS1v15(), SHA256())
 
     def jwk(self) -> dict[str, str]:
-        """Return the public key as a JWK, its members in Cognito's order."""
+        """Return the public key as a JWK, with the members in Cognito's order."""
         numbers = self.private_key.public_key().public_numbers()
         return {
             "alg": "RS256",
@@ -78,16 +78,16 @@ class SigningKey:
         return self.private_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     def private_pem(self) -> bytes:
-        """Return the private key as PEM (PKCS #8, not encrypted), to be read by `from_pem`."""
+        """Return the private key as PEM (PKCS #8, not encrypted). `from_pem` reads it."""
         return self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     @classmethod
     def from_pem(cls, kid: str, pem: bytes) -> SigningKey:
         """
-        Return the key of that name and a private RSA key.
+        Return a key with this name and this private RSA key.
 
         Raises:
-            ConfigurationError: *pem* holds no RSA key that is not encrypted.
+            ConfigurationError: *pem* does not contain an unencrypted RSA key.
 
         """
         try:

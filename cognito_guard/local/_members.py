@@ -1,4 +1,4 @@
-"""The members of an API request, read with the types and limits of the service model of `cognito-idp`."""
+"""Reads the members of an API request, with the types and limits of the service model of `cognito-idp`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class OperationError(Exception):
 
     Attributes:
         kind: The name of Cognito's exception.
-        message: What the caller is told.
-        reason: Why, for people at this machine; the message by default.
+        message: The message for the caller.
+        reason: The reason, for people at this machine; by default the message.
 
     """
 
@@ -32,7 +32,7 @@ class OperationError(Exception):
 
 
 class Members:
-    """The members of a JSON object. One that is null counts as left out. Messages have no value in them."""
+    """The members of a JSON object. A member that is null counts as missing. Messages never contain a value."""
 
     def __init__(self, values: Mapping[str, Any] = _NOTHING) -> None:
         self._values: Final = {name: value for name, value in values.items() if value is not None}
@@ -53,19 +53,19 @@ class Members:
         return self._text(name, self._values[name], form)
 
     def optional_text(self, name: str, form: Form) -> str | None:
-        """Return a string of that form; None if it is missing. Raises what `text` raises."""
+        """Return a string of that form; None if it is missing. Raises the same as `text`."""
         return self.text(name, form) if name in self._values else None
 
     def texts(self, name: str, form: Form, most: int) -> tuple[str, ...]:
-        """Return a list of at most that many strings; an empty one if it is missing. Raises what `text` raises."""
+        """Return a list of at most that many strings; an empty one if it is missing. Raises the same as `text`."""
         return tuple(self._text(name, value, form) for value in self._list(name, most))
 
     def choices(self, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
         """
-        Return a list of strings that are each one of *known*; an empty one if it is missing.
+        Return a list of strings from *known*; an empty one if it is missing.
 
         Raises:
-            OperationError: It is not a list of these.
+            OperationError: It is not a list of such strings.
 
         """
         values = self._list(name, len(known))
@@ -79,7 +79,7 @@ class Members:
         Return one of *known*; the default if it is missing.
 
         Raises:
-            OperationError: It is none of these.
+            OperationError: It is not one of these.
 
         """
         value: str = self._values.get(name, default)
@@ -126,7 +126,7 @@ class Members:
         return Members(_object(name, self._values.get(name, {})))
 
     def structures(self, name: str, most: int) -> tuple[Members, ...]:
-        """Return a list of at most that many objects. Raises what `structure` and `texts` raise."""
+        """Return a list of at most that many objects. Raises the same as `structure` and `texts`."""
         return tuple(Members(_object(name, value)) for value in self._list(name, most))
 
     def strings(self, name: str) -> dict[str, str]:
@@ -143,7 +143,7 @@ class Members:
         return dict(values)
 
     def chosen(self, names: frozenset[str]) -> dict[str, Any]:
-        """Return those members whose name is one of *names*, as they are."""
+        """Return the members with one of *names*, unchanged."""
         return {name: value for name, value in self._values.items() if name in names}
 
     def _list(self, name: str, most: int) -> list[Any]:

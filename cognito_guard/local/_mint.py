@@ -1,4 +1,4 @@
-"""Minting: the tokens that a pool signs, held to no limits but those of JSON."""
+"""Minting: makes any token that a pool can sign. The only limits are those of JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DEFAULT_LIFETIME: Final = 60 * 60  # Cognito's default validity
 
 class Mint:
     """
-    Makes the tokens of one pool. For what the arguments mean see `LocalPool.mint`.
+    Makes the tokens of one pool. `LocalPool.mint` explains the arguments.
 
     Args:
         pool_id: The pool.
@@ -41,7 +41,7 @@ class Mint:
 
     def occasion(self, issuer: str, client_id: str | None, lifetime: int | None) -> Occasion:
         """
-        Return what a token made now says of how it came about.
+        Return the origin of a token that is made now.
 
         Raises:
             ConfigurationError: No client id is given, and the pool has no client.
@@ -67,7 +67,7 @@ class Mint:
         headers: Mapping[str, Any] | None,
     ) -> str:
         """
-        Return the access token of a machine, after the trigger has had its say. *claims* count more than the trigger.
+        Return the access token of a machine, after the trigger has changed it. *claims* override the trigger.
 
         Raises:
             TriggerFailedError: The handler of the trigger failed.
@@ -104,7 +104,7 @@ class Mint:
         Return the access token of a user.
 
         Raises:
-            ConfigurationError: The groups are no collection of strings.
+            ConfigurationError: The groups are not a collection of strings.
 
         """
         members = user_claims(occasion, username, check_strings("groups", groups), scope_claim(scopes))
@@ -123,7 +123,7 @@ class Mint:
         Return the ID token of a user.
 
         Raises:
-            ConfigurationError: The groups are no collection of strings.
+            ConfigurationError: The groups are not a collection of strings.
 
         """
         members = identity_claims(occasion, username, check_strings("groups", groups))

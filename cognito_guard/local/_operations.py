@@ -41,7 +41,7 @@ _SECONDS: Final = {"seconds": 1, "minutes": 60, "hours": 60 * 60, "days": 24 * 6
 _LONGEST: Final = 86_400
 _MOST_AUTH_FLOWS: Final = 100
 _AUTH_FLOW: Final = Form("an authentication flow", re.compile(r"[A-Z_]+"), 100)
-# Settings for users' sign-in. They have no effect here, and are described as they were given.
+# Settings for users' sign-in. They have no effect here, and are described as given.
 _FOR_USERS: Final = frozenset(
     {"RefreshTokenValidity", "AccessTokenValidity", "IdTokenValidity", "TokenValidityUnits", "ReadAttributes"}
     | {"WriteAttributes", "ExplicitAuthFlows", "SupportedIdentityProviders", "CallbackURLs", "LogoutURLs"}
@@ -79,7 +79,7 @@ def _create_user_pool_client(call: Call) -> dict[str, Any]:
             scopes=members.texts("AllowedOAuthScopes", SCOPE, MOST_SCOPES),
             secrets=None if members.flag("GenerateSecret") else given,
             access_token_validity=_validity(members),
-            # Without this flag the flows are stored, but none of them works (boto3 issue 3916).
+            # Without this flag, the flows are stored but do not work (boto3 issue 3916).
             allowed_flows=flows if members.flag("AllowedOAuthFlowsUserPoolClient") else (),
             allow_client_token_auth="ALLOW_CLIENT_TOKEN_AUTH"
             in members.texts("ExplicitAuthFlows", _AUTH_FLOW, _MOST_AUTH_FLOWS),
@@ -121,7 +121,7 @@ def _add_user_pool_client_secret(call: Call) -> dict[str, Any]:
     client = call.client(call.pool())
     given = call.members.optional_text("ClientSecret", CLIENT_SECRET)
     secret = client.add_secret(random_word(SECRET_LENGTH) if given is None else given)
-    # Cognito tells a value once, and only one that it made.
+    # Cognito shows a secret's value only once, and only if Cognito made it.
     value = {"ClientSecretValue": secret.value} if given is None else {}
     return {"ClientSecretDescriptor": described_secret(secret) | value}
 
@@ -156,7 +156,7 @@ CHANGING: Final[dict[str, Operation]] = {
 
 
 def _validity(members: Members) -> int:
-    """Return `AccessTokenValidity` in seconds. The unit is hours where none is given."""
+    """Return `AccessTokenValidity` in seconds. The default unit is hours."""
     unit = members.structure("TokenValidityUnits").choice("AccessToken", tuple(_SECONDS), "hours")
     if "AccessTokenValidity" not in members:
         return 60 * 60
@@ -164,7 +164,7 @@ def _validity(members: Members) -> int:
 
 
 def _page(members: Members, items: Sequence[_Item], most: int) -> tuple[Sequence[_Item], dict[str, str]]:
-    """Return the items of the page that is asked for, and `NextToken` if there are more."""
+    """Return the items of the requested page, and `NextToken` if there are more."""
     size = members.number("MaxResults", 1, most, most)
     token = members.optional_text("NextToken", _PAGE) or "0"
     if not re.fullmatch(r"[0-9]{1,9}", token):

@@ -1,4 +1,4 @@
-"""A user pool in memory: its clients, its scopes, its keys, and any token it could have issued."""
+"""A user pool in memory: its clients, its scopes, its keys, and any token that it could issue."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ DEFAULT_POOL_ID: Final = "eu-central-1_LocalPool0"
 
 
 def _now() -> float:
-    # Looked up at each call: libraries that freeze time replace time.time.
+    # Look it up at each call: libraries that freeze time replace time.time.
     return time.time()
 
 
 class LocalPool:
     """
-    A user pool that holds nothing but what you put in, and signs what you ask for.
+    A user pool that starts empty, and signs any token that you ask for.
 
-    What is set up is held to Cognito's limits. What is minted is not: a token for a negative test is a good one with
-    one thing changed.
+    Clients and resource servers must keep Cognito's limits. Minted tokens need not: a token for a negative test is a
+    valid one with one thing changed.
 
     Args:
-        pool_id: Such as `eu-central-1_AbCdEf123`.
-        issuer: `iss` of the tokens; by default what Cognito would write for this id (the ORIGINAL form). `"self"` is
-            the URL under which a `LocalCognito` serves the pool, `<where it is called>/<pool id>`, so that OpenID
-            Connect libraries can discover it: they want an issuer that is the URL they asked.
+        pool_id: The id of the pool, such as `eu-central-1_AbCdEf123`.
+        issuer: The `iss` of the tokens; by default the one that Cognito would write for this id (the ORIGINAL form).
+            `"self"` means the URL at which a `LocalCognito` serves the pool, `<its URL>/<pool id>`. OpenID Connect
+            libraries need this: for them, the issuer must be the URL that they asked.
         keys: The key pairs to sign with; new ones by default.
         published: The key pairs whose public halves are published; by default those to sign with.
         clock: Returns the time in seconds since the epoch.
         pre_token_generation: The handler of your pre-token-generation trigger, version 3, called as Lambda calls it:
-            `handler(event, context)`. The event of `TokenGeneration_ClientCredentials` tells client, scopes and
-            metadata of the request. It is called for each machine token of a client of the pool, minted ones included,
-            on the thread that asks for the token. It is not called for users.
+            `handler(event, context)`. The event of `TokenGeneration_ClientCredentials` has client, scopes and metadata
+            of the request. The handler is called for each machine token of a client of the pool, minted ones included,
+            on the thread that asks for the token. It is not called for users' tokens.
 
     Attributes:
         pool_id: As given.
         clock: As given.
-        created_at: When it was made, in seconds since the epoch.
+        created_at: When the pool was made, in seconds since the epoch.
         pre_token_generation: As given.
 
     Raises:
@@ -83,23 +83,23 @@ class LocalPool:
         The value of `iss`.
 
         Raises:
-            ConfigurationError: It is to be the pool's own URL, and the pool has not been served yet.
+            ConfigurationError: It is the pool's own URL, but the pool has not been served yet.
 
         """
         return self._issuer.known()
 
     def issuer_at(self, base_url: str) -> str:
-        """Return the value of `iss` in tokens that are asked for at *base_url*, such as `http://127.0.0.1:9229`."""
+        """Return the value of `iss` in tokens that are requested at *base_url*, such as `http://127.0.0.1:9229`."""
         return self._issuer.at(base_url)
 
     @property
     def has_own_issuer(self) -> bool:
-        """Whether the issuer is another than those that follow from the id."""
+        """Whether the issuer is not one of those that follow from the id."""
         return self._issuer.is_own
 
     @property
     def issuer_is_updated(self) -> bool:
-        """Whether the issuer is of the UPDATED form (`IssuerConfiguration`)."""
+        """Whether the issuer has the UPDATED form (`IssuerConfiguration`)."""
         return self._issuer.is_updated
 
     @property
@@ -113,10 +113,10 @@ class LocalPool:
         return self._issuer.is_served
 
     def served_at(self, base_url: str) -> None:
-        """Tell the pool where it is served, which is its issuer if that is `"self"`. `LocalCognito` calls this."""
+        """Tell the pool its URL. That is the issuer if `issuer="self"`. `LocalCognito` calls this."""
         self._issuer.served_at(base_url)
 
-    # What is registered
+    # Clients and resource servers
 
     @property
     def clients(self) -> tuple[LocalClient, ...]:
@@ -130,11 +130,11 @@ class LocalPool:
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """Every scope that a resource server of the pool defines, as it stands in tokens."""
+        """Every scope that a resource server of the pool defines, as written in tokens."""
         return self._registry.scopes
 
     def scopes_of(self, client: LocalClient) -> tuple[str, ...]:
-        """Return what *client* may ask for: its scopes, without those whose resource server has been deleted."""
+        """Return the scopes that *client* may ask for: without those whose resource server has been deleted."""
         return self._registry.scopes_of(client)
 
     def find_client(self, client_id: str) -> LocalClient | None:
@@ -149,12 +149,12 @@ class LocalPool:
         self, identifier: str, scopes: Mapping[str, str], *, name: str | None = None
     ) -> ResourceServer:
         """
-        Return a new resource server; see `ResourceServer` for what Cognito accepts.
+        Return a new resource server. `ResourceServer` says which values Cognito accepts.
 
         Args:
-            identifier: The API. Often a URL.
+            identifier: The identifier of the API, often a URL.
             scopes: The names of its scopes, with a description of each.
-            name: What people call it; by default the identifier.
+            name: A name for people; by default the identifier.
 
         Raises:
             ConfigurationError: The pool has one with that identifier, or Cognito would not accept the values.
@@ -164,7 +164,7 @@ class LocalPool:
 
     def delete_resource_server(self, identifier: str) -> None:
         """
-        Forget a resource server. Clients keep the names of its scopes, but get them no more, as with Cognito.
+        Delete a resource server. As in Cognito, clients keep the names of its scopes, but do not get them any more.
 
         Raises:
             ConfigurationError: The pool has none with that identifier.
@@ -188,23 +188,23 @@ class LocalPool:
         Return a new app client.
 
         Args:
-            name: For people; 1 to 128 characters. Id and secret follow from pool and name, so that they are the same
-                after a restart; a client without a name gets random ones.
-            scopes: What the client may ask for: at most 50 scopes that resource servers of the pool define. Without
-                the flow `client_credentials` also Cognito's own, such as `openid`.
+            name: A name for people; 1 to 128 characters. Id and secret follow from pool and name, so they are the same
+                after a restart. A client without a name gets random ones.
+            scopes: The scopes that the client may ask for: at most 50, defined by resource servers of the pool. Without
+                the flow `client_credentials`, Cognito's own scopes, such as `openid`, are allowed too.
             client_id: 1 to 128 letters, digits, `_` or `+`.
             secrets: Its one or two secrets of 24 to 64 letters, digits, `_` or `+`, or `()` for a public client. By
                 default one that follows from pool and client id.
-            access_token_validity: For how many seconds its tokens are good: 5 minutes to 1 day.
-            allowed_flows: `client_credentials`, or of `code` and `implicit`. No login page is here to use the latter
-                two with; they are for clients whose users' tokens are minted.
+            access_token_validity: For how many seconds its tokens are valid: 5 minutes to 1 day.
+            allowed_flows: `client_credentials`, or one or both of `code` and `implicit`. These two have no login page
+                here; they are for clients whose users' tokens are minted.
             allow_client_token_auth: Whether the client may call `GetClientToken`.
             claims: Claims that a pre-token-generation trigger adds to its machine tokens, such as
                 `{"tenant": "acme"}`. `pre_token_generation` may override them.
 
         Raises:
-            ConfigurationError: A client of this id exists, Cognito would not accept the values, or a claim is one that
-                Cognito alone sets.
+            ConfigurationError: A client with this id exists, Cognito would not accept the values, or a claim is one
+                that only Cognito sets.
 
         """
         return self.add(
@@ -225,14 +225,14 @@ class LocalPool:
         Return a new app client with these settings, as `add_client` does.
 
         Raises:
-            ConfigurationError: A client of this id exists, or a scope does not.
+            ConfigurationError: A client with this id exists, or a scope does not exist.
 
         """
         return self._registry.add_client(settings)
 
     def delete_client(self, client_id: str) -> None:
         """
-        Forget an app client. Its tokens stay good until they expire, as with Cognito.
+        Delete an app client. As in Cognito, its tokens stay valid until they expire.
 
         Raises:
             ConfigurationError: The pool has none with that id.
@@ -251,15 +251,15 @@ class LocalPool:
         **claims: Any,
     ) -> str:
         """
-        Return an access token such as a machine gets (client-credentials grant).
+        Return an access token as a machine gets it (client-credentials grant).
 
         Args:
-            *scopes: What it grants, defined in the pool or not; by default all that the client may ask for.
-            client_id: Whose token it is, known to the pool or not; by default its first client's.
-            lifetime: After how many seconds from now it expires, negative for the past; by default the
-                `access_token_validity` of the client.
-            headers: Members to replace in or add to the header of the JWT. One that is None is left out.
-            **claims: Claims to replace or add. One that is None is left out.
+            *scopes: The scopes that it grants, defined in the pool or not; by default all that the client may ask for.
+            client_id: The client of the token, known to the pool or not; by default the first one of the pool.
+            lifetime: Seconds from now until it expires, negative for the past; by default the `access_token_validity`
+                of the client.
+            headers: Members of the JWT's header to replace or add. A member that is None is left out.
+            **claims: Claims to replace or add. A claim that is None is left out.
 
         Raises:
             ConfigurationError: No client id is given, and the pool has no client; or `pre_token_generation` failed.
@@ -274,8 +274,8 @@ class LocalPool:
 
         Args:
             client: A client of the pool.
-            scopes: What is granted; all that the client may ask for if it is empty.
-            base_url: Where the endpoint was called.
+            scopes: The scopes to grant; if empty, all that the client may ask for.
+            base_url: The URL at which the endpoint was called.
             metadata: `aws_client_metadata`, for the trigger.
 
         Raises:
@@ -300,9 +300,9 @@ class LocalPool:
         Return an access token of a user.
 
         Args:
-            username: Who it is; the `sub` that follows is the same each time.
-            *scopes: What was granted at managed login; by default the token is of a sign-in by API, which grants
-                `aws.cognito.signin.user.admin`.
+            username: The name of the user. The `sub` follows from it, so it is the same each time.
+            *scopes: The scopes granted at managed login. By default, the token is that of a sign-in by API, which
+                grants `aws.cognito.signin.user.admin`.
             groups: The user's groups.
             client_id: As for `mint`.
             lifetime: As for `mint`.
@@ -328,9 +328,9 @@ class LocalPool:
         **claims: Any,
     ) -> str:
         """
-        Return an ID token of a user, which no API may take for an access token. It is signed with the other key.
+        Return an ID token of a user. An API must not accept it as an access token. It is signed with the other key.
 
-        Takes what `mint_user` takes, except scopes, and raises what it raises.
+        Takes the arguments of `mint_user`, except scopes, and raises the same.
         """
         occasion = self._mint.occasion(self.issuer, client_id, lifetime)
         return self._mint.identity(occasion, username, groups, claims=claims, headers=headers)
@@ -342,9 +342,9 @@ class LocalPool:
         Return a JWT of *claims* as they are, for tokens that `mint` cannot express.
 
         Args:
-            claims: All there is in the payload; here None is written as `null`.
+            claims: The whole payload; here None is written as `null`.
             headers: As for `mint`.
-            key: The key to sign with, whose name goes in the header; by default the one for access tokens.
+            key: The key to sign with; its `kid` is in the header. By default the one for access tokens.
 
         """
         return self._mint.sign(claims, headers=headers, key=key)
@@ -357,31 +357,31 @@ class LocalPool:
         return self._ring.keys
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Return the key set that the pool publishes."""
+        """Return the published key set."""
         return self._ring.jwks()
 
     @property
     def published(self) -> tuple[SigningKey, ...]:
-        """The keys that are published, the latest last."""
+        """The published keys, the latest last."""
         return self._ring.published
 
     def prepare(self) -> None:
-        """Make the keys now, which takes a moment, and not when the first token or key set is asked for."""
+        """Make the keys now, which takes a moment, instead of for the first token or key set."""
         self._ring.prepare()
 
     def rotate(self, keys: PoolKeys | None = None) -> PoolKeys:
         """
-        Return two keys that sign from now on, published beside the old ones: tokens in use stay good.
+        Return two new keys. They sign from now on; the old ones stay published, so tokens in use stay valid.
 
         Args:
-            keys: The two; new ones by default.
+            keys: The two keys; new ones by default.
 
         """
         return self._ring.rotate(keys)
 
     def withdraw(self, kid: str) -> None:
         """
-        Stop publishing a key. If it is one that signs, it goes on signing.
+        Stop publishing a key. If it is one that signs, it continues to sign.
 
         Raises:
             ConfigurationError: No key of this name is published.
@@ -391,7 +391,7 @@ class LocalPool:
 
     def replace(self, kid: str) -> SigningKey:
         """
-        Return a new key of the same name in place of a published one, signing what the old one signed.
+        Return a new key that replaces a published one of the same name. It signs what the old one signed.
 
         Raises:
             ConfigurationError: No key of this name is published.
@@ -414,12 +414,12 @@ class LocalPool:
 
     def user_pool(self, base_url: str | None = None, **options: Any) -> UserPool:
         """
-        Return this pool as configuration of a guard that accepts the clients it has now.
+        Return this pool as configuration for a guard that accepts its present clients.
 
         Args:
-            base_url: Where a `LocalCognito` serves the pool, such as `http://127.0.0.1:9229`; the guard fetches keys
-                from there. Without it, the guard starts with the present keys.
-            **options: Options of `UserPool` to set or to replace.
+            base_url: The URL at which a `LocalCognito` serves the pool, such as `http://127.0.0.1:9229`. The guard
+                fetches keys from there. Without it, the guard starts with the present keys.
+            **options: Options of `UserPool` to set or replace.
 
         Raises:
             ConfigurationError: The pool has no client yet, or an option is invalid.

@@ -1,4 +1,4 @@
-"""The last requests seen, for the eye and for tests that count."""
+"""Records the last requests, for the console and for tests that count them."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def _now() -> float:
 @dataclass(slots=True)
 class SeenRequest:
     """
-    A request that came in.
+    A recorded request.
 
     Attributes:
         method: Its HTTP method.
         path: Its path, without the query.
-        status: The status it was answered with; None while it is not, and for good if the caller left before.
-        client_id: The client that proved at the token endpoint who it is.
-        reason: Why it was refused, in a sentence for people. It names no secret and no token. None if it was not.
-        at: When it came in, in seconds since the epoch.
+        status: The status of the answer; None if there is none yet, or if the caller disconnected before it.
+        client_id: The client that authenticated at the token endpoint.
+        reason: Why it was refused, in a sentence for people, without secrets and tokens. None if it was not refused.
+        at: When it arrived, in seconds since the epoch.
 
     """
 
@@ -48,7 +48,7 @@ class SeenRequest:
 
 
 class Recorder:
-    """Notes each HTTP request on its way to *app*, and drops the oldest when there are 200."""
+    """Records each HTTP request on its way to *app*. Keeps the last 200."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -56,11 +56,11 @@ class Recorder:
 
     @property
     def requests(self) -> tuple[SeenRequest, ...]:
-        """The requests seen, the oldest first."""
+        """The recorded requests, the oldest first."""
         return tuple(self._seen)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the connection on."""
+        """Serve one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -78,18 +78,18 @@ class Recorder:
 
 
 def note_client(request: Request, client_id: str) -> None:
-    """Note that *request* is of that client."""
+    """Record that *request* comes from this client."""
     seen: SeenRequest = request.scope[_KEY]
     seen.client_id = client_id
 
 
 def note_reason(request: Request, reason: str) -> None:
-    """Note why *request* is refused, and say it in the log. *reason* names no secret and no token."""
+    """Record why *request* is refused, and log it. *reason* must not contain a secret or a token."""
     _note(request.scope[_KEY], reason)
 
 
 def shown(text: str) -> str:
-    """Return what a stranger sent as it may stand in a sentence: one line of ASCII, not long."""
+    """Return text from a request in a form that can be shown: one short line of ASCII."""
     printable = text.encode("ascii", "backslashreplace").decode()
     printable = "".join(character if character.isprintable() else repr(character)[1:-1] for character in printable)
     return printable if len(printable) <= _LONGEST_SHOWN else printable[:_LONGEST_SHOWN] + "..."
@@ -101,7 +101,7 @@ def _note(seen: SeenRequest, reason: str) -> None:
 
 
 def _plain_reason(start: Message) -> str:
-    """Return what the framework says of a request that it refuses itself: an unknown path, another method."""
+    """Return a reason for a request that the framework refused: an unknown path or a wrong method."""
     allowed = [value.decode() for name, value in start["headers"] if name.lower() == b"allow"]
     phrase = HTTPStatus(start["status"]).phrase
     return f"{phrase}; allowed is {', '.join(allowed)}." if allowed else f"{phrase}."

@@ -9,7 +9,7 @@ class SettingRefusedError(ConfigurationError):
     """
     Cognito would refuse this setting of a pool.
 
-    In Python it is a mistake in the set-up, so it is a `ConfigurationError`. Over HTTP the answer has Cognito's name
+    In Python this is a mistake in the set-up, so it is a `ConfigurationError`. Over HTTP, the answer has Cognito's name
     for it.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What is registered with a user pool: resource servers, and the app clients that may ask for their scopes."""
+"""The resource servers and app clients of a user pool."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNNAMED: Final = "client"
 
 class Registry:
     """
-    The clients and resource servers of one pool. It may be changed from several threads.
+    The clients and resource servers of one pool. Several threads may change it.
 
     Args:
         pool_id: The pool, for messages and derived ids.
@@ -46,7 +46,7 @@ class Registry:
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """Every scope that a resource server defines, as it stands in tokens."""
+        """Every scope that a resource server defines, as written in tokens."""
         return tuple(scope for server in self.resource_servers for scope in server.full_names)
 
     def scopes_of(self, client: LocalClient) -> tuple[str, ...]:
@@ -63,10 +63,10 @@ class Registry:
 
     def add_client(self, settings: ClientSettings) -> LocalClient:
         """
-        Return a new client. An id or secret that the settings leave open follows from its name, if it has one.
+        Return a new client. If the settings have no id or secret, it follows from the name, if there is one.
 
         Raises:
-            SettingRefusedError: A client of this id exists, or a scope does not.
+            SettingRefusedError: A client with this id exists, or a scope does not exist.
 
         """
         known = self._known(settings.scopes)
@@ -86,7 +86,7 @@ class Registry:
 
     def delete_client(self, client_id: str) -> None:
         """
-        Forget a client.
+        Delete a client.
 
         Raises:
             SettingRefusedError: There is none with that id.
@@ -115,7 +115,7 @@ class Registry:
 
     def delete_resource_server(self, identifier: str) -> None:
         """
-        Forget a resource server.
+        Delete a resource server.
 
         Raises:
             SettingRefusedError: There is none with that identifier.
@@ -137,7 +137,7 @@ class Registry:
     def _free_id(self, name: str | None) -> str:
         if name is None:
             return random_word(CLIENT_ID_LENGTH)
-        # Cognito lets two clients have one name. The second one gets an id that depends on its being the second.
+        # In Cognito, two clients may have the same name. The id of the second one also depends on its number.
         ids = (derived_word(CLIENT_ID_LENGTH, self._pool_id, name, str(number)) for number in count())
         return next(client_id for client_id in ids if client_id not in self._clients)
 

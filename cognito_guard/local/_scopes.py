@@ -1,4 +1,4 @@
-"""Resource servers and the scopes they define."""
+"""Resource servers, and the scopes that they define."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MOST_SCOPES_OF_A_SERVER: Final = 100
 @dataclass(frozen=True, slots=True)
 class ResourceServer:
     """
-    An API and the scopes it defines, in tokens written `<identifier>/<name>`.
+    An API and the scopes that it defines. Tokens have them as `<identifier>/<name>`.
 
     Args:
-        identifier: 1 to 256 printable ASCII characters without blank, quote and backslash; often a URL.
-        scopes: The names of at most 100 scopes with a description of each. A name is formed as the identifier is, and
-            has no slash.
-        name: What people call it: 1 to 256 letters, digits, blanks or `+=,.@-`. By default the identifier, with a `-`
-            for each character that a name may not have.
+        identifier: 1 to 256 printable ASCII characters without blanks, quotes and backslashes; often a URL.
+        scopes: The names of at most 100 scopes, each with a description. A name has the form of an identifier, without
+            slashes.
+        name: A name for people: 1 to 256 letters, digits, blanks or `+=,.@-`. By default the identifier, with `-` for
+            each character that is not allowed in a name.
 
     Raises:
         ConfigurationError: Cognito would not accept these values.
@@ -54,16 +54,16 @@ class ResourceServer:
 
     @property
     def full_names(self) -> tuple[str, ...]:
-        """The scopes as they stand in tokens."""
+        """The scopes as written in tokens."""
         return tuple(f"{self.identifier}/{name}" for name in self.scopes)
 
 
 def scope_claim(scopes: Iterable[str]) -> str | None:
     """
-    Return the value of `scope`: each of *scopes* once, in the order in which Cognito puts them; None without any.
+    Return the value of `scope`: *scopes* without duplicates, in Cognito's order; None if there are none.
 
-    That is the order of a Java `HashSet`, not the one they were asked for in. The set is sized for the number of its
-    members, and a member's place is its hash, folded, modulo that size.
+    Cognito's order is that of a Java `HashSet`, not the requested one. The size of the set depends on the number of
+    members. A member's place is its folded hash modulo that size.
     """
     members = tuple(dict.fromkeys(scopes))
     size = 16

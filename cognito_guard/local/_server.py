@@ -1,4 +1,4 @@
-"""The HTTP surface: an ASGI app that serves user pools as Cognito does."""
+"""An ASGI app that serves user pools over HTTP as Cognito does."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ class LocalCognito:
     """
     An ASGI app that stands in for Cognito: token endpoint, AWS API, key sets and discovery documents.
 
-    It is NOT for production: everyone who can reach it gets any token. Serve it with any ASGI server, mount it, or call
-    it in process; or use it without HTTP, only for the tokens it mints. `mint`, `mint_user`, `mint_id`, `jwks` and
+    NOT for production: everyone who can reach it gets any token. Serve it with any ASGI server, mount it, or call it in
+    process. You can also use it without HTTP, only to mint tokens. `mint`, `mint_user`, `mint_id`, `jwks` and
     `user_pool` are those of the first pool.
 
     Args:
-        *pools: The user pools to serve, each with an id of its own. The client id decides which of them answers at the
-            token endpoint. By default one, with a resource server `orders` (`order.read` and `order.write`) and a
-            client that may ask for both.
-        disputed: How to answer where it is not known for sure how Cognito does.
-        console: Whether there is a console page at `/`. It shows secrets and hands out tokens to people at this
-            machine, not to pages of other sites that are open in their browsers.
-        on_change: Called when something worth saving was changed, at the console or by the AWS API.
+        *pools: The user pools to serve, with different ids. At the token endpoint, the client id decides which pool
+            answers. The default is one pool with a resource server `orders` (`order.read` and `order.write`) and a
+            client that may ask for both scopes.
+        disputed: How to answer where Cognito's answer is not known for certain.
+        console: Whether there is a console page at `/`. It shows secrets and gives tokens to people at this machine,
+            but not to pages of other sites in their browsers.
+        on_change: Called after the console or the AWS API has changed something that a state file keeps.
         sleep: Waits a number of seconds, for `faults`.
 
     Attributes:
         pools: The user pools.
         pool: The first of them.
-        disputed: As given; may be set anew at any time.
-        faults: What goes wrong on purpose.
+        disputed: As given; may be changed at any time.
+        faults: The faults, to switch on and off.
 
     Raises:
         ConfigurationError: Two pools have the same id.
@@ -82,7 +82,7 @@ class LocalCognito:
         self._on_change: Final = on_change
         self._by_id: Final = {pool.pool_id: pool for pool in self.pools}
         if len(self._by_id) < len(self.pools):
-            raise ConfigurationError("each pool needs an id of its own")
+            raise ConfigurationError("each pool needs a different id")
         self.pool: Final = self.pools[0]
         self.mint: Final = self.pool.mint
         self.mint_user: Final = self.pool.mint_user
@@ -103,7 +103,8 @@ class LocalCognito:
                 ],
             )
         )
-        # Beside it, not within: no other origin may call the console, and its own requests are not worth recording.
+        # The console is outside of CORS and of the record: no other origin may call it, and its requests are not
+        # recorded.
         pages = console_routes(self.pools, self.faults, self._cognito, on_change) if console else ()
         self._app: Final = Starlette(routes=[*pages, Mount("/", self._cognito)], lifespan=self._lifespan)
 
@@ -113,15 +114,15 @@ class LocalCognito:
             self._note_url(scope)
         inner = dict(scope)
         if "query_string" in scope:
-            # Servers log the query from this very dict, and a client secret may be in it.
+            # Servers log the query from this dict, and it may contain a client secret.
             scope["query_string"] = b""
         await self._app(inner, receive, send)
 
     def served_at(self, url: str) -> None:
         """
-        Tell the pools whose issuer is `"self"` where they are served. `serving` does this.
+        Tell the pools with `issuer="self"` their URL. `serving` calls this.
 
-        Under another server it is taken from the first request.
+        With another server, the URL of the first request is used.
         """
         for pool in self.pools:
             pool.served_at(url)
@@ -136,7 +137,7 @@ class LocalCognito:
         return self._cognito.requests
 
     def prepare(self) -> None:
-        """Make all keys now, which takes a moment. When served, this is done before the first request."""
+        """Make all keys now, which takes a moment. A server does this before the first request."""
         for pool in self.pools:
             pool.prepare()
 
@@ -165,7 +166,7 @@ class LocalCognito:
         if disturbed is not None:
             note_reason(request, _FAULT)
             return disturbed
-        # On a thread: the handler of a trigger may take its time, or call this very server.
+        # On a thread: the handler of a trigger may be slow, or call this server.
         return await anyio.to_thread.run_sync(answer, request, body, self.pools, self.disputed)
 
     async def _jwks(self, request: Request) -> Response:

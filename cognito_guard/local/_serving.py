@@ -1,4 +1,4 @@
-"""Serving an ASGI app on this machine with uvicorn, which the extra `local` brings along."""
+"""Serves an ASGI app on this machine with uvicorn. The extra `local` installs uvicorn."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LOOPBACK: Final = "127.0.0.1"
 @contextmanager
 def serving(app: ASGIApp, *, host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
     """
-    Serve *app* on a thread for a block, which is given the URL.
+    Serve *app* on a thread during a block. Yields the URL.
 
     Args:
         app: A `LocalCognito`, or any other ASGI app.
         host: The address to listen on.
-        port: The port to listen on; any free one if it is 0.
+        port: The port to listen on; 0 for any free one.
 
     Raises:
         ConfigurationError: uvicorn is not installed, or the port is taken.
@@ -41,7 +41,7 @@ def serving(app: ASGIApp, *, host: str = LOOPBACK, port: int = 0) -> Iterator[st
 @contextmanager
 def served(app: ASGIApp, listener: socket.socket) -> Iterator[str]:
     """
-    Serve *app* at *listener* on a thread for a block, which is given the URL.
+    Serve *app* at *listener* on a thread during a block. Yields the URL.
 
     Raises:
         ConfigurationError: uvicorn is not installed.
@@ -63,7 +63,7 @@ def listen(host: str, port: int) -> socket.socket:
     """
     Return a socket that listens.
 
-    Connections are queued from now on, so its URL may be announced before anything is served.
+    It queues connections, so its URL may be announced before a server runs.
 
     Raises:
         ConfigurationError: The port is taken or not allowed.
@@ -76,18 +76,18 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigurationError(
             f"cannot listen on port {port} of {host} ({_why(error)}); stop what listens there, or choose another port"
         ) from error
-    # Made anew from its number, it knows that it is TCP, for asyncio to see: it would not switch off the delay of small
-    # packets otherwise, which costs each answer 40 ms.
+    # A socket made from the number knows that it is TCP. Only then does asyncio set TCP_NODELAY; without that, each
+    # answer takes 40 ms longer.
     return socket.socket(fileno=listener.detach())
 
 
 def _why(error: OSError) -> str:
-    # The words of create_server repeat the address. Names that cannot be resolved have numbers of their own.
+    # The message of create_server repeats the address. Errors of name resolution have other numbers.
     return str(error) if error.errno is None or isinstance(error, socket.gaierror) else os.strerror(error.errno)
 
 
 def url_of(listener: socket.socket) -> str:
-    """Return the URL of what is served at *listener*."""
+    """Return the URL of *listener*."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -96,6 +96,8 @@ def _server(app: ASGIApp) -> uvicorn.Server:
     try:
         import uvicorn  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise ConfigurationError("uvicorn is not installed; pip install 'cognito-guard[local]' brings it") from error
-    # Requests that a fault holds back do not keep it from stopping for long.
+        raise ConfigurationError(
+            "uvicorn is not installed; install it with pip install 'cognito-guard[local]'"
+        ) from error
+    # Requests that a fault holds back delay the stop only briefly.
     return uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))

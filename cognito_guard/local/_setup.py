@@ -1,4 +1,4 @@
-"""What a `LocalCognito` is to be set up with, written down: as a TOML file, as flags, or as saved state."""
+"""The set-up of a `LocalCognito`, read from a TOML file, from flags, or from saved state."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PoolSetup:
         Return the pool.
 
         Raises:
-            ConfigurationError: Cognito would not accept something of it.
+            ConfigurationError: Cognito would not accept one of the values.
 
         """
         pool = LocalPool(
@@ -55,14 +55,14 @@ class PoolSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """All pools to be made, and how to answer what is disputed."""
+    """All pools to be made, and the disputed answers."""
 
     pools: tuple[PoolSetup, ...] = ()
     disputed: DisputedAnswers = field(default_factory=DisputedAnswers)
 
 
 def default_setup(pool_id: str = DEFAULT_POOL_ID) -> Setup:
-    """Return a pool with one resource server, `orders`, and one client that may ask for all of it."""
+    """Return a pool with one resource server, `orders`, and one client that may ask for all its scopes."""
     scopes = {"order.read": "Read orders", "order.write": "Place orders"}
     client = ClientSettings(name="orders", scopes=[f"orders/{name}" for name in scopes])
     return Setup(pools=(PoolSetup(pool_id=pool_id, resource_servers={"orders": scopes}, clients=(client,)),))
@@ -73,7 +73,7 @@ def setup_of_flags(pool_id: str, clients: Sequence[str]) -> Setup:
     Return one pool with clients described as `name=scope,scope`. Resource servers follow from the scopes.
 
     Raises:
-        ConfigurationError: One is described otherwise.
+        ConfigurationError: A description has another form.
 
     """
     made: list[ClientSettings] = []
@@ -95,10 +95,10 @@ def setup_of_flags(pool_id: str, clients: Sequence[str]) -> Setup:
 
 def read_setup(path: Path) -> Setup:
     """
-    Return what a TOML file describes: tables `[[pools]]`, and `[disputed]` as `DisputedAnswers` has it.
+    Return the set-up in a TOML file: tables `[[pools]]`, and `[disputed]` with the fields of `DisputedAnswers`.
 
     Raises:
-        ConfigurationError: It cannot be read, or has something in it that is not known.
+        ConfigurationError: The file cannot be read, or has an unknown setting.
 
     """
     try:
@@ -117,7 +117,7 @@ def read_setup(path: Path) -> Setup:
 
 def client_of(table: Mapping[str, Any]) -> ClientSettings:
     """
-    Return the client that a table describes, in TOML or in saved state: the settings by their names, `id` for its id.
+    Return the client that a table describes, in TOML or in saved state. `id` is its id; settings have their own names.
 
     Raises:
         ConfigurationError: The table has a setting that does not exist, no name, or a value that is not accepted.
@@ -131,7 +131,7 @@ def client_of(table: Mapping[str, Any]) -> ClientSettings:
 
 
 def table_of(settings: ClientSettings) -> dict[str, Any]:
-    """Return *settings* as `client_of` reads them."""
+    """Return *settings* in the form that `client_of` reads."""
     table = {setting.name: getattr(settings, setting.name) for setting in fields(settings)}
     table["id"] = table.pop("client_id")
     return {name: dict(value) if isinstance(value, Mapping) else value for name, value in table.items()}
@@ -154,7 +154,7 @@ def _handler(name: Any) -> Handler:
     if not isinstance(name, str) or ":" not in name:
         raise ConfigurationError(complaint)
     if "" not in sys.path:
-        sys.path.insert(0, "")  # as `python -m` does: the file is in the directory that the command is run in
+        sys.path.insert(0, "")  # as `python -m` does: the module is in the current directory
     try:
         handler: Handler = pkgutil.resolve_name(name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The signals that end a command: Ctrl-C, SIGTERM, and a terminal that is closed."""
+"""The signals that end a command: Ctrl-C, SIGTERM, and a closed terminal."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _WOKEN: Final = 0  # no signal has this number
 
 class Signals:
     """
-    The ending signals that come in during a block, in their order.
+    The ending signals that arrive during a block, in their order.
 
-    Python runs the handler of a signal on the main thread alone, and the kernel may give the signal to another one: a
-    main thread that waits for a lock or a process might never hear of it. A socket wakes it up (`set_wakeup_fd`).
+    Python runs signal handlers only on the main thread, but the kernel may deliver the signal to another thread. A main
+    thread that waits for a lock or a process might never notice. A socket wakes it up (`set_wakeup_fd`).
     """
 
     def __init__(self, reader: socket.socket, writer: socket.socket) -> None:
@@ -41,7 +41,7 @@ class Signals:
 
 @contextmanager
 def ending_signals() -> Iterator[Signals]:
-    """Catch the ending signals for a block, which is given them. To be called on the main thread."""
+    """Catch the ending signals during a block. Yields them. Call it on the main thread."""
     reader, writer = socket.socketpair()
     with reader, writer:
         writer.setblocking(False)  # noqa: FBT003 - its only parameter
@@ -56,4 +56,4 @@ def ending_signals() -> Iterator[Signals]:
 
 
 def _do_nothing(*_: object) -> None:
-    """Take the place of the default, which ends the process or raises KeyboardInterrupt anywhere."""
+    """Replace the default handler, which ends the process or raises KeyboardInterrupt anywhere."""

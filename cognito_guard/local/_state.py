@@ -1,4 +1,4 @@
-"""What survives a restart: pools, clients with their secrets, and private keys, in a JSON file for its owner's eyes."""
+"""The state that survives a restart: pools, clients with secrets, and private keys, in a JSON file."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _VERSION: Final = 1
 
 def save_state(path: Path, pools: Iterable[LocalPool]) -> None:
     """
-    Write down *pools*, in place of what *path* held. Only its owner may read it (mode 0600).
+    Write *pools* to *path*, replacing the file. Only its owner may read it (mode 0600).
 
     Raises:
-        ConfigurationError: It cannot be written.
+        ConfigurationError: The file cannot be written.
 
     """
     content = json.dumps({"version": _VERSION, "pools": [_saved_pool(pool) for pool in pools]}, indent=2) + "\n"
-    # Never half a file, and not for a moment one that others may read.
+    # Replace the file as a whole. No other user can read it at any moment.
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
@@ -42,10 +42,10 @@ def save_state(path: Path, pools: Iterable[LocalPool]) -> None:
 
 def load_state(path: Path) -> Setup:
     """
-    Return what `save_state` wrote; nothing if there is no such file.
+    Return what `save_state` wrote; an empty state if there is no such file.
 
     Raises:
-        ConfigurationError: It cannot be read, or something else wrote it.
+        ConfigurationError: The file cannot be read, or `save_state` did not write it.
 
     """
     try:
@@ -55,17 +55,19 @@ def load_state(path: Path) -> Setup:
     except FileNotFoundError:
         return Setup()
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigurationError(f"{path} holds no state of a local Cognito; delete it to start anew") from error
+        raise ConfigurationError(
+            f"{path} does not contain the state of a local Cognito; delete it to start again"
+        ) from error
     if content["version"] != _VERSION:
-        raise ConfigurationError(f"the state in {path} is of another version; delete it to start anew")
+        raise ConfigurationError(f"the state in {path} is of another version; delete it to start again")
     return setup
 
 
 def merged(wanted: Setup, state: Setup) -> Setup:
     """
-    Return *wanted* with the keys, client ids and secrets of *state*, beside which all else of *state* stays.
+    Return *wanted* with the keys, client ids and secrets of *state*. Everything else of *state* is kept too.
 
-    A client is the same one if its id is, or its name where no id is wanted.
+    Clients are the same if their ids are equal; without a wanted id, if their names are equal.
     """
     saved = {pool.pool_id: pool for pool in state.pools}
     pools = [_merged_pool(pool, saved.pop(pool.pool_id, None)) for pool in wanted.pools]
@@ -87,7 +89,7 @@ def _merged_pool(wanted: PoolSetup, saved: PoolSetup | None) -> PoolSetup:
                 secrets=same.secrets if client.secrets is None else client.secrets,
             )
         clients.append(client)
-    # Scopes are never taken away: a saved client may have them.
+    # Scopes are never removed, because a saved client may have them.
     identifiers = dict.fromkeys([*wanted.resource_servers, *saved.resource_servers])
     servers = {
         name: {**saved.resource_servers.get(name, {}), **wanted.resource_servers.get(name, {})} for name in identifiers

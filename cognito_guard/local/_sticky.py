@@ -1,4 +1,4 @@
-"""Ids and secrets that follow from names: they are the same after each restart, without a file that keeps them."""
+"""Ids and secrets that follow from names, so they are the same after each restart without a file."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import secrets
 import string
 from typing import Final
 
-CLIENT_ID_LENGTH: Final = 26  # as Cognito's
-SECRET_LENGTH: Final = 52  # as Cognito's
+CLIENT_ID_LENGTH: Final = 26  # like Cognito's
+SECRET_LENGTH: Final = 52  # like Cognito's
 
 _ALPHABET: Final = string.ascii_lowercase + string.digits
 
 
 def derived_word(length: int, *names: str) -> str:
     """
-    Return *length* letters and digits that depend on *names* alone.
+    Return *length* letters and digits that depend only on *names*.
 
-    Everyone who knows the names can compute them. That costs nothing: everyone who can reach a local Cognito gets any
-    token from it anyway.
+    Everyone who knows the names can compute them. That is no risk here: everyone who can reach a local Cognito gets any
+    token anyway.
     """
     number = int.from_bytes(hashlib.sha512("\0".join(names).encode()).digest(), "big")
     letters = ""

@@ -1,4 +1,4 @@
-"""`POST /oauth2/token`: the client-credentials grant over HTTP (RFC 6749 section 4.4), in Cognito's words."""
+"""`POST /oauth2/token`: the client-credentials grant over HTTP (RFC 6749 section 4.4), with Cognito's answers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MOST_PARAMETERS: Final = 100
 
 
 class _MediaTypeError(Exception):
-    """Content-Type or Accept are not those of a token request; the message says why."""
+    """Content-Type or Accept does not fit a token request; the message says why."""
 
 
 def token_response(request: Request, body: bytes, pools: Sequence[LocalPool], disputed: DisputedAnswers) -> Response:
@@ -66,13 +66,13 @@ def _issue(
     note_client(request, client.client_id)
     if grant_type in _USER_GRANTS:
         raise GrantRefusedError(
-            "invalid_grant", "No code and no refresh token is ever given out here, so none can be right."
+            "invalid_grant", "The local Cognito issues no codes and no refresh tokens, so this one cannot be valid."
         )
     check_flow(client, disputed)
     if "resource" in parameters:
         raise _invalid_request("The parameter resource is for users' sign-in; machines cannot bind a token to one.")
     metadata = _metadata(parameters)
-    # Split at blanks and nothing else: a tab is no separator (RFC 6749 section 3.3).
+    # Split only at blanks: a tab is not a separator (RFC 6749 section 3.3).
     requested = [scope for scope in dict.fromkeys(parameters.get("scope", "").split(" ")) if scope]
     scopes = granted_scopes(pool, client, requested, disputed)
     try:
@@ -97,18 +97,18 @@ def _media_type(value: str) -> str:
 
 
 def _parameters(request: Request, body: bytes) -> dict[str, str]:
-    """Return the parameters of query and body together, as the real endpoint reads them."""
+    """Return the parameters of query and body together, as the real endpoint does."""
     pairs: list[tuple[str, str]] = []
     for where, encoded in (("query", request.scope["query_string"]), ("body", body)):
         try:
-            # A parameter without a value counts as left out (RFC 6749 section 3.2), which is what parse_qsl does.
+            # A parameter without a value counts as missing (RFC 6749 section 3.2). parse_qsl does that.
             pairs += parse_qsl(encoded.decode("ascii"), errors="strict", max_num_fields=_MOST_PARAMETERS)
         except ValueError as error:
             raise _invalid_request(f"The {where} is not form-encoded: {type(error).__name__}.") from error
     parameters: dict[str, str] = {}
     for name, value in pairs:
         if name in parameters:
-            raise _invalid_request(f"The parameter {shown(name)} is there twice, in the body, the query or both.")
+            raise _invalid_request(f"The parameter {shown(name)} is sent twice, in the body, the query or both.")
         parameters[name] = value
     return parameters
 
@@ -120,18 +120,18 @@ def _credentials(request: Request, parameters: Mapping[str, str]) -> tuple[tuple
     scheme, _, encoded = authorization[0].partition(" ") if authorization else ("", "", "")
     if scheme.lower() != "basic":
         if "client_id" not in parameters:
-            raise _invalid_request("There is neither an Authorization header with Basic nor a parameter client_id.")
+            raise _invalid_request("There is no Authorization header with Basic, and no parameter client_id.")
         return (parameters["client_id"],), (parameters.get("client_secret"),)
     try:
         client_id, secret = base64.b64decode(encoded.strip(), validate=True).decode().split(":", 1)
     except ValueError as error:
         raise invalid_client("The Authorization header is not Basic base64(<client id>:<client secret>).") from error
-    # RFC 6749 section 2.3.1 wants both form-encoded, and many clients send them raw: a "+" may be itself or "%2B".
+    # RFC 6749 section 2.3.1 asks for form encoding, but many clients send raw values: "+" may mean itself or a blank.
     client_ids = (client_id, unquote_plus(client_id))
     if "client_secret" in parameters:
-        raise _invalid_request("The client proves itself twice: by an Authorization header and by client_secret.")
+        raise _invalid_request("The client authenticates twice: with an Authorization header and with client_secret.")
     if parameters.get("client_id", client_id) not in client_ids:
-        raise _invalid_request("The parameter client_id is another than the id in the Authorization header.")
+        raise _invalid_request("The parameter client_id differs from the id in the Authorization header.")
     return client_ids, (secret, unquote_plus(secret))
 
 
@@ -160,7 +160,7 @@ def _empty(status: int) -> Response:
 
 
 def _headers() -> dict[str, str]:
-    # Cognito sends two more: Strict-Transport-Security, which would lock a browser out of plain http on this host, and
+    # Cognito sends two more: Strict-Transport-Security, after which a browser would refuse plain http on this host, and
     # a cookie of its login pages.
     return {
         "Cache-Control": "no-cache, no-store, max-age=0, must-revalidate",

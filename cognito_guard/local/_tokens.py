@@ -15,7 +15,7 @@ USER_SIGN_IN_SCOPE: Final = "aws.cognito.signin.user.admin"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """What every token says of how it came about: by which pool, for which client, when (seconds since the epoch)."""
+    """The origin of a token: its issuer, its client, and when it was issued (seconds since the epoch)."""
 
     issuer: str
     client_id: str
@@ -24,7 +24,7 @@ class Occasion:
 
 
 def machine_claims(occasion: Occasion, scope: str | None) -> dict[str, Any]:
-    """Return the claims of an access token of the client-credentials grant; the client is its own subject."""
+    """Return the claims of an access token of the client-credentials grant. Its `sub` is the client id."""
     return {
         "sub": occasion.client_id,
         "token_use": "access",
@@ -40,7 +40,7 @@ def machine_claims(occasion: Occasion, scope: str | None) -> dict[str, Any]:
 
 
 def user_claims(occasion: Occasion, username: str, groups: Collection[str], scope: str | None) -> dict[str, Any]:
-    """Return the claims of a user's access token: of managed login with a *scope*, of a sign-in by API without."""
+    """Return the claims of a user's access token: with *scope* of managed login, without it of a sign-in by API."""
     return {
         "sub": _subject(occasion.issuer, username),
         "cognito:groups": list(groups) or None,
@@ -78,22 +78,22 @@ def identity_claims(occasion: Occasion, username: str, groups: Collection[str]) 
 
 
 def changed(members: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *members* with *changes* made to them, each in its old place, and without those that are None then."""
+    """Return *members* with *changes*, in their old order, and without those that are then None."""
     return {name: value for name, value in {**members, **changes}.items() if value is not None}
 
 
 def encode(header: Mapping[str, Any], claims: Mapping[str, Any], key: SigningKey) -> str:
-    """Return a JWT of these two parts, signed by *key* (RFC 7515 section 7.1)."""
+    """Return a JWT of these two parts, signed with *key* (RFC 7515 section 7.1)."""
     signed = f"{_segment(header)}.{_segment(claims)}"
     return f"{signed}.{base64url(key.sign(signed.encode()))}"
 
 
 def _segment(members: Mapping[str, Any]) -> str:
     text = json.dumps(dict(members), separators=(",", ":"))
-    # Cognito escapes slashes. Code that compares bytes instead of parsing fails here, as with Cognito.
+    # Cognito escapes slashes. Code that compares bytes instead of parsing fails here too.
     return base64url(text.replace("/", "\\/").encode())
 
 
 def _subject(issuer: str, username: str) -> str:
-    # A user has the same sub in each token, as in a real pool.
+    # A user has the same `sub` in each token, as in a real pool.
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{issuer}/{username}"))

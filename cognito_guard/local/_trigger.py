@@ -18,12 +18,12 @@ _TIME_LIMIT: Final = 5000  # milliseconds; Cognito gives a trigger 5 seconds
 
 
 class TriggerFailedError(ConfigurationError):
-    """The handler raised an exception, or answered something that Cognito would not accept."""
+    """The handler raised an exception, or returned something that Cognito would not accept."""
 
 
 @dataclass(frozen=True, slots=True)
 class LambdaContext:
-    """What a handler gets as its second argument. Time does not run out here."""
+    """The second argument of a handler. There is no time limit here."""
 
     function_name: str = "pre-token-generation"
     function_version: str = "$LATEST"
@@ -40,7 +40,7 @@ class LambdaContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenChanges:
-    """What a trigger wants changed in an access token."""
+    """The changes that a trigger makes to an access token."""
 
     claims: Mapping[str, Any] = field(default_factory=dict)
     suppressed: Collection[str] = ()
@@ -59,18 +59,18 @@ def pre_token_generation(
     handler: Handler, *, pool_id: str, client_id: str, scopes: Collection[str], metadata: Mapping[str, str]
 ) -> TokenChanges:
     """
-    Return what *handler* wants changed in the access token of a machine.
+    Return the changes that *handler* makes to the access token of a machine.
 
     Args:
-        handler: Is called with the event of `TokenGeneration_ClientCredentials` (developer guide, *Pre token generation
-            Lambda trigger*). It may change the event and return it, or return another.
+        handler: Called with the event of `TokenGeneration_ClientCredentials` (developer guide, *Pre token generation
+            Lambda trigger*). It may change and return the event, or return another one.
         pool_id: The user pool.
         client_id: The app client.
-        scopes: The scopes that the token is about to grant.
+        scopes: The scopes that the token would grant.
         metadata: `aws_client_metadata` of the request.
 
     Raises:
-        TriggerFailedError: The handler failed. The message says how, for people.
+        TriggerFailedError: The handler failed. The message says how.
 
     """
     event = _event(pool_id, client_id, scopes, metadata)
@@ -81,7 +81,7 @@ def pre_token_generation(
     try:
         return _changes(answer)
     except ConfigurationError as error:
-        raise TriggerFailedError(f"The handler of pre_token_generation answered wrongly: {error}.") from error
+        raise TriggerFailedError(f"The handler of pre_token_generation returned a wrong answer: {error}.") from error
 
 
 def _event(pool_id: str, client_id: str, scopes: Collection[str], metadata: Mapping[str, str]) -> dict[str, Any]:

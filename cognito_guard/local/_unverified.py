@@ -1,4 +1,4 @@
-"""What a token says, read without any check: for people to look at, never for a decision."""
+"""Reads a token without any check. Only to show it to people, never for a decision."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """
 Who may use the console.
 
-It shows secrets and signs anything, so pages of other sites in the same browser must not get at it. A name that leads
-here is refused (DNS rebinding), and so is an origin that is not this one. What every request needs besides, a header of
-its own and JSON, no page of another origin can send without asking first, and nobody says yes (no CORS).
+The console shows secrets and signs anything, so pages of other sites in the same browser must not reach it. Host names
+other than localhost are refused, because of DNS rebinding. Other origins are refused too. Each request also needs a
+header of the page and JSON: another origin can only send these after a CORS preflight, and no preflight is allowed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Final
 
 from starlette.requests import Request
 
-_HEADER: Final = "x-cognito-guard"  # whatever its value
+_HEADER: Final = "x-cognito-guard"  # any value
 _HOST: Final = re.compile(r"(?:\[([^]]+)\]|([^:]+))(?::\d+)?")
 
 
 def is_own_page(request: Request) -> bool:
-    """Return whether the console page sent *request*, or somebody who is not a browser."""
+    """Return whether *request* comes from the console page, or not from a browser."""
     own = f"{request.scope['scheme']}://{request.headers.get('host', '')}"
     return (
         is_own_host(request)
@@ -31,7 +31,7 @@ def is_own_page(request: Request) -> bool:
 
 
 def is_own_host(request: Request) -> bool:
-    """Return whether *request* came to an address, or to a name that no DNS server can point here."""
+    """Return whether *request* was sent to an IP address or to localhost, which DNS cannot redirect."""
     host = _HOST.fullmatch(request.headers.get("host", ""))
     name = "" if host is None else host[1] or host[2]
     if name == "localhost" or name.endswith(".localhost"):

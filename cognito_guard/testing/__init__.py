@@ -1,14 +1,14 @@
 """
-Fixtures for the tests of guarded apps: real tokens, judged by the app's own guard, without network.
+Fixtures for tests of guarded apps: real tokens, checked by the app's own guard, without a network.
 
 Opt in with `pytest_plugins = ["cognito_guard.testing"]` in `conftest.py`, and override the fixture `guard` to return
-the guard of the app. For the length of a test a `LocalCognito` then takes the place of that guard's user pools: it
-signs with keys of its own, under the issuers and for the clients that the guard is set up with. Only where keys come
-from and what time it is are replaced; whatever judges a token in production judges it in the test.
+the guard of the app. During a test, a `LocalCognito` then replaces that guard's user pools. It signs with its own keys,
+under the issuers and for the clients that the guard is set up with. Only the source of the keys and the clock are
+replaced. All checks of a token are those of production.
 
 Without pytest, `stand_in` does what the fixtures do.
 
-PYTEST_DONT_REWRITE: nothing is asserted here, and a conftest.py may import from here what it names as a plugin.
+PYTEST_DONT_REWRITE: this module has no asserts, and a conftest.py may import it before it names it as a plugin.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _FIXTURES: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for: fixtures need pytest, and the others import cognito_guard.local.
+    # Imported at first use: fixtures need pytest, and the others import cognito_guard.local.
     module = "_fixtures" if name in _FIXTURES else _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -91,21 +91,21 @@ def stand_in(
     guard: CognitoGuard, *, clock: ManualClock | None = None, keys: KeyRing | None = None
 ) -> AbstractContextManager[StandIn]:
     """
-    Have a `LocalCognito` take the place of the user pools of *guard* for a block. The fixtures are made of this.
+    Replace the user pools of *guard* by a `LocalCognito` during a block. The fixtures use this.
 
-    What the guard remembers, keys and verified tokens, is set aside for the block and comes back after it.
+    The guard's keys and verified tokens are put aside during the block and restored after it.
 
-    A block within another for the same guard shares the stand-in of the outer one: tokens of both are accepted in both.
-    When the inner block ends, clock, faults and keys are again what they were before it. The stand-in ends with the
-    last block.
+    A block inside another one for the same guard shares the outer stand-in: tokens of both are accepted in both. At the
+    end of the inner block, clock, faults and keys are restored. The stand-in ends with the outermost block.
 
     Args:
-        guard: Of the app under test.
-        clock: What to go by, for several guards that share a clock; by default a new one.
-        keys: To sign with; by default those that were made once in this process, by pool id.
+        guard: The guard of the app under test.
+        clock: The clock to use, for several guards that share one; by default a new one.
+        keys: The keys to sign with; by default one set for each pool id, made once in this process.
 
     Raises:
-        ConfigurationError: On entering the block, if the guard has a stand-in with another clock or other keys.
+        ConfigurationError: At the start of the block, if the guard already has a stand-in with another clock or other
+            keys.
 
     """
     from cognito_guard.testing._stand_in import standing_in  # noqa: PLC0415 - imports cognito_guard.local

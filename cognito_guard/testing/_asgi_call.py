@@ -1,4 +1,4 @@
-"""One call of an ASGI app without a body, up to the first thing that the app says."""
+"""Calls an ASGI app without a body, up to the first message that the app sends."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from cognito_guard.events import Refused
 
 class Outcome(NamedTuple):
     """
-    What came of a call.
+    The result of a call.
 
     Attributes:
-        status: The HTTP status; 101 for a websocket that was accepted, 403 for one that was closed instead, 500 for an
-            app that said nothing, None if it was silent until the time-out.
-        refusal: What a guard refused it with, or None if no guard did.
+        status: The HTTP status. 101: a websocket was accepted. 403: it was closed instead. 500: the app ended without
+            an answer. None: there was no answer before the time-out.
+        refusal: The error with which a guard refused the call; None if no guard did.
 
     """
 
@@ -40,7 +40,7 @@ async def call(
     timeout: float,  # noqa: ASYNC109
 ) -> Outcome:
     """
-    Return what *app* makes of a request, or of a websocket if there is no *method*.
+    Return how *app* answers a request, or a websocket if there is no *method*.
 
     Args:
         app: The app to call.
@@ -49,7 +49,7 @@ async def call(
         host: The value of the `Host` header.
         path: The path, not encoded.
         headers: Further headers.
-        timeout: Seconds after which the call is given up.
+        timeout: Seconds after which the call is cancelled.
 
     """
     kind = "websocket" if method is None else "http"
@@ -79,14 +79,14 @@ async def call(
 
     async def send(message: Message) -> None:
         statuses.append(message.get("status", 101 if message["type"] == "websocket.accept" else 403))
-        # The rest of the answer may go on for ever.
+        # The rest of the answer may never end.
         answered.cancel()
         await anyio.lowlevel.checkpoint()
 
     refusals: list[Refused] = []
     before = refusals_seen.set(refusals)
     try:
-        # What a handler makes of an empty request is not judged here.
+        # An error of the handler about an empty request is not of interest here.
         with anyio.move_on_after(timeout) as answered, suppress(Exception):
             await app(scope, receive, send)
     finally:

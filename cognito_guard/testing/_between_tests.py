@@ -1,4 +1,4 @@
-"""What pytest does between tests while the fixtures are in use."""
+"""The pytest hooks that run between tests while the fixtures are in use."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from cognito_guard.testing._stand_in import StandIn
 
 MADE_UP_POOL: Final = FIXTURE_POOL_ID
-"""The user pool of the guard that tests get if they do not override the fixture `guard`."""
+"""The user pool of the default fixture `guard`, for tests that do not override it."""
 
 
 class BetweenTests:
     """
-    Plugin of pytest, registered for as long as *stand_in* is in place.
+    A pytest plugin, registered as long as *stand_in* exists.
 
-    At scopes wider than a function, each test starts with the clock, the faults and the keys that the stand-in began
-    with. A test that fails without the guard having seen any of its tokens says so in its report.
+    If the fixtures live longer than one test, each test starts with the clock, faults and keys of the start. If a test
+    fails and the guard has not seen any of its tokens, the report of the test says so.
 
     Args:
         stand_in: The stand-in of the fixtures.
@@ -40,7 +40,7 @@ class BetweenTests:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
-        """Start the next test afresh. The first one set up the stand-in itself, and does not come past here."""
+        """Reset the stand-in for the next test. The first test has made the stand-in, so this is not called for it."""
         self._restore()
         self._begin()
 
@@ -54,7 +54,8 @@ class BetweenTests:
 
     def _missed_the_guard(self) -> bool:
         made, judged = self._stand_in.tokens_made, self._stand_in.times_judged
-        # A session-wide client got its token long ago: then it counts whether the guard saw any so far.
+        # A client of the whole session got its token earlier. In that case, look whether the guard has seen any token
+        # yet.
         return judged == self._judged_before and (made > self._made_before or (made > 0 and judged == 0))
 
     def _explanation(self) -> str:
@@ -66,7 +67,7 @@ class BetweenTests:
         if pool_ids == [MADE_UP_POOL]:
             return (
                 f"{found}That guard is made up, because no conftest.py that applies to this test overrides the fixture."
-                "\nReturn the guard of your app, or guard_of(app), from it:\n\n"
+                "\nWrite one that returns the guard of your app, or guard_of(app):\n\n"
                 "    @pytest.fixture\n    def guard():\n        return my_app.guard\n"
             )
         return (

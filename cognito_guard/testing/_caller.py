@@ -1,4 +1,4 @@
-"""Somebody who calls the app."""
+"""A caller of the app."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 
 class Caller:
     """
-    A client, or a user by way of one, with certain permissions.
+    A client, or a user of a client, with certain permissions.
 
-    Pass it to an HTTP client as `auth=`: httpx, httpx2 and Starlette's TestClient take it. Each request then has a
-    token of its own, as good as new, whatever the clock shows. Where only headers are taken, as for websockets, there
-    are `headers`.
+    Pass it to an HTTP client as `auth=`: httpx, httpx2 and Starlette's TestClient accept it. Each request then gets a
+    new token, valid at the time of the clock. Use `headers` if only headers are possible, as for websockets.
 
     Args:
-        token: Returns a token that is good now.
+        token: Returns a token that is valid now.
 
     """
 
@@ -29,7 +28,7 @@ class Caller:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that carry a token issued just now."""
+        """The headers with a token issued just now."""
         return {"Authorization": f"Bearer {self.token}"}
 
     def __call__(self, request: Any) -> Any:

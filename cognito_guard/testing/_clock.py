@@ -1,4 +1,4 @@
-"""A clock that is moved by hand, and that follows freezegun and time-machine."""
+"""A clock that tests move, and that follows freezegun and time-machine."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from types import BuiltinFunctionType
 
 class ManualClock:
     """
-    Shows the same time until it is moved, or until freezegun or time-machine changes the time of the process.
+    Stands still until it is moved, or until freezegun or time-machine changes the time of the process.
 
-    While one of these is active, the clock shows their time. What the clock was moved by is added.
+    While one of these is active, the clock shows their time, plus the seconds by which the clock was moved.
 
     Args:
-        now: Seconds since the epoch to start from; such a clock follows neither freezegun nor time-machine. Default:
-            the present, in whole seconds.
+        now: The start, in seconds since the epoch. A clock with a given start does not follow freezegun or
+            time-machine. Default: the present time, in whole seconds.
 
     Attributes:
-        moved: Seconds by which the clock was moved so far; negative if it was moved back.
+        moved: Seconds by which the clock has been moved; negative if it was moved back.
 
     """
 
@@ -30,12 +30,12 @@ class ManualClock:
         self.moved: float = 0.0
 
     def __call__(self) -> float:
-        """Return the time it shows, in seconds since the epoch."""
+        """Return the time, in seconds since the epoch."""
         return self._unmoved() + self.moved
 
     @property
     def now(self) -> float:
-        """The time it shows, in seconds since the epoch. Set it to any time."""
+        """The time, in seconds since the epoch. It can be set to any time."""
         return self()
 
     @now.setter
@@ -43,16 +43,16 @@ class ManualClock:
         self.advance(now - self())
 
     def advance(self, seconds: float) -> None:
-        """Move it by so many *seconds*; by a negative number to move it back."""
+        """Move the clock forward by *seconds*, or back if they are negative."""
         self.moved += seconds
         self._forward += max(seconds, 0.0)
 
     def timer(self) -> float:
         """
-        Return how many seconds it was moved forward in all: the monotonic clock that belongs to this one.
+        Return by how many seconds the clock was moved forward in total: the monotonic clock of this clock.
 
         The age of keys is measured with it. Like `time.monotonic` in production, it does not follow a faked time of
-        day: a test that travels to another year finds its keys as old as before.
+        day: if a test travels to another year, its keys do not age.
         """
         return self._forward
 
@@ -69,7 +69,7 @@ class ManualClock:
 
 def _is_faked() -> bool:
     """Return whether the time of the process is not the real one."""
-    # freezegun and mocks replace time.time, which is a built-in. time-machine changes what the built-in returns.
+    # freezegun and mocks replace time.time, a built-in. time-machine changes the result of the built-in.
     machine = sys.modules.get("time_machine")
     return not isinstance(time.time, BuiltinFunctionType) or (
         machine is not None and machine.escape_hatch.is_travelling()

@@ -1,4 +1,4 @@
-"""Every route of an app, called with every token that it must refuse, and with one that it must accept."""
+"""Calls every route of an app with the tokens that it must refuse, and with one that it must accept."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class DenyCall:
     One call of one route.
 
     Attributes:
-        route: What was called.
-        token: What with, in words.
-        expected: 401 or 403, which a guard must refuse it with, or None if no guard may refuse it.
-        status: How it was answered; 101 for a websocket that was accepted, 403 for one that was closed instead, None if
-            there was no answer in time.
-        refused: The status that a guard refused it with, or None if none did. An app's own 401, 403 or closed websocket
-            is no refusal. An app that shapes refusals may answer with another status.
+        route: The route that was called.
+        token: The token, as text for people.
+        expected: The status with which a guard must refuse the call, 401 or 403; None if no guard may refuse it.
+        status: The status of the answer. 101: a websocket was accepted. 403: it was closed instead. None: there was no
+            answer in time.
+        refused: The status with which a guard refused the call; None if none did. An app's own 401, 403 or closed
+            websocket does not count. If the app shapes refusals, `status` may differ.
         reason: Why the guard refused it; see `cognito_guard.errors`.
 
     """
@@ -44,7 +44,7 @@ class DenyCall:
 
     @property
     def is_hole(self) -> bool:
-        """Whether a call got through that a guard must refuse, or the other way round."""
+        """Whether a guard did not refuse a call that it must refuse, or refused one that it must not."""
         return self.refused != self.expected
 
     def __str__(self) -> str:
@@ -59,11 +59,11 @@ class DenyCall:
 
 class Progress(NamedTuple):
     """
-    How far the matrix is.
+    The progress of the matrix.
 
     Attributes:
         number: The number of the route that is called next, from 1.
-        total: How many routes there are.
+        total: The number of routes.
         route: The route.
 
     """
@@ -77,7 +77,7 @@ class Progress(NamedTuple):
 
 
 class MatrixOptions(TypedDict, total=False):
-    """What `deny_matrix` and `assert_no_holes` take by name; see `deny_matrix`."""
+    """The keyword options of `deny_matrix` and `assert_no_holes`; see `deny_matrix`."""
 
     parameters: Mapping[str, str]
     headers: Mapping[str, str]
@@ -90,39 +90,41 @@ class MatrixOptions(TypedDict, total=False):
 
 async def deny_matrix(app: ASGIApp, mint: Mint, **options: Unpack[MatrixOptions]) -> list[DenyCall]:
     """
-    Call every route of *app* with no token, a bad one, one without each thing it requires, and one with all of it.
+    Call every route of *app* without a token, with a bad one, and with tokens that lack one requirement or none.
 
-    The routes are those that `cognito_guard.audit` lists, so the matrix covers routes that are added later. Nothing is
-    sent but headers. The last of the calls to each route reaches the app's handler, so its side effects are real.
+    The routes are those that `cognito_guard.audit` lists, so the matrix covers routes that are added later. Only
+    headers are sent. The last call of each route reaches the app's handler, so its side effects are real.
 
-    Whether a guard refused a call is learnt from the guard, not from the status: the app's own 401 or 403 is none.
+    The guard itself reports whether it refused a call; the status does not count. The app's own 401 or 403 is not a
+    refusal.
 
-    All tokens are of a user, whom a route for machines alone must refuse. The matrix does not know which caller meets
-    `require_that`, so it leaves out the last call to such a route.
+    All tokens are users' tokens, so a route for machines only must refuse all of them. The matrix does not know which
+    caller meets a `require_that`, so it leaves out the last call of such a route.
 
     Args:
         app: The app, with its guard installed.
         mint: Signs tokens that this guard accepts, such as `cognito_stand_in.mint_user`.
-        **options: By name:
+        **options: Keyword options:
 
             parameters: Values for parameters in paths, by name; others are `1`.
-            headers: Headers to send with each call, such as an API key that the app asks for besides.
+            headers: Headers to send with each call, such as an API key that the app also needs.
             host: The `Host` header, `testserver` by default; a `Host` route has its own.
             scheme: `http` (the default) or `https`.
-            reach: Whether to make the last call, the one that reaches the handler. A function decides for each route.
-            timeout: Seconds after which a call is given up, 5 by default. A handler that is no coroutine runs in a
-                thread, which cannot be stopped, and is waited for.
-            progress: Called with a `Progress` before each route; `print` will do.
+            reach: Whether to make the last call, which reaches the handler. A function of the route decides for each
+                route.
+            timeout: Seconds after which a call is cancelled, 5 by default. A handler that is not a coroutine function
+                runs in a thread. That cannot be stopped, so the matrix waits for it.
+            progress: Called with a `Progress` before each route, such as `print`.
 
     Raises:
-        ConfigurationError: The headers hold `Authorization` or `Host`.
+        ConfigurationError: The headers contain `Authorization` or `Host`.
 
     """
     headers = options.get("headers", {})
     for name in headers:
         if name.lower() in {"authorization", "host"}:
             raise ConfigurationError(
-                f"headers cannot hold {name}: the matrix sends tokens itself, and host= sets the Host header"
+                f"headers cannot contain {name}: the matrix sends tokens itself, and host= sets the Host header"
             )
     reach = options.get("reach", True)
     progress = options.get("progress")
@@ -140,10 +142,10 @@ async def deny_matrix(app: ASGIApp, mint: Mint, **options: Unpack[MatrixOptions]
 
 async def assert_no_holes(app: ASGIApp, mint: Mint, **options: Unpack[MatrixOptions]) -> None:
     """
-    Pass if every call of the `deny_matrix` came out as it must; takes what that takes.
+    Raise if a call of the `deny_matrix` had a wrong result. Takes the same arguments.
 
     Raises:
-        AssertionError: One did not; the message lists them.
+        AssertionError: At least one did; the message lists them.
         ConfigurationError: As `deny_matrix`.
 
     """
@@ -159,7 +161,7 @@ async def _made(app: ASGIApp, route: RouteEntry, attempt: Attempt, options: Matr
     authorization = {} if attempt.token is None else {"authorization": f"Bearer {attempt.token}"}
     outcome = await call(
         app,
-        # An app that cannot be inspected is called with GET.
+        # An app whose routes cannot be inspected is called with GET.
         method={"WEBSOCKET": None, "*": "GET"}.get(route.method, route.method),
         scheme=options.get("scheme", "http"),
         host=host or options.get("host", "testserver"),
@@ -172,7 +174,7 @@ async def _made(app: ASGIApp, route: RouteEntry, attempt: Attempt, options: Matr
 
 
 def _hints(calls: Sequence[DenyCall]) -> list[str]:
-    """Return what may have kept calls from the routes they were for."""
+    """Return hints why calls may not have reached their routes."""
     hints = []
     statuses = {call.status for call in calls}
     if len(statuses) == 1 and all(call.refused is None for call in calls):

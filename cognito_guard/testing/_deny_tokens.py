@@ -1,4 +1,4 @@
-"""The tokens that a route is called with: none, a bad one, one without each thing it requires, and a good one."""
+"""The tokens with which a route is called: none, a bad one, one for each missing requirement, and a good one."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class Mint(Protocol):
     """Signs user tokens, as `StandIn.mint_user` and `LocalPool.mint_user` do."""
 
     def __call__(self, username: str, /, *scopes: str, groups: list[str]) -> str:
-        """Return an access token that grants *scopes*, of a user in *groups*."""
+        """Return an access token of a user in *groups* that grants *scopes*."""
         ...
 
 
 class Attempt(NamedTuple):
     """
-    One token to call a route with.
+    One token with which a route is called.
 
     Attributes:
-        name: What is special about it, in words.
+        name: Its description, for people.
         token: The token, or None for no token.
-        expected: The status that a guard must refuse it with, or None if no guard may refuse it.
+        expected: The status with which a guard must refuse it; None if no guard may refuse it.
 
     """
 
@@ -40,10 +40,10 @@ class Attempt(NamedTuple):
 
 class Tokens:
     """
-    Makes the tokens to call routes with, each of them once.
+    Makes the tokens with which routes are called. Each token is made once.
 
     Args:
-        mint: Signs them.
+        mint: Signs the tokens.
         entries: All routes that are called.
         guards: The guards that are installed on the app.
 
@@ -52,8 +52,8 @@ class Tokens:
     def __init__(self, mint: Mint, entries: Sequence[RouteEntry], guards: Iterable[HasInternals] = ()) -> None:
         self._mint: Final = mint
         self._made: Final[dict[tuple[tuple[str, ...], tuple[str, ...]], str]] = {}
-        # In every token: guards may ask for a scope of their resource server, whichever it is. Without any scope it
-        # would also be a token of a sign-in by API, which has one.
+        # Every token has these scopes: guards may require a scope of their resource server. A token without scopes
+        # would also get the scope of a sign-in by API.
         servers = {"none", *(scope.rpartition("/")[0] for entry in entries for scope in entry.scopes)}
         asking = [*guards, *(each.guard for entry in entries for each in entry.requirements)]
         servers |= {
@@ -62,7 +62,7 @@ class Tokens:
         self._always: Final = {f"{server}/{_NO_SCOPE}" for server in servers}
 
     def attempts(self, route: RouteEntry) -> Iterator[Attempt]:
-        """Yield what to call *route* with; the last one is let through, if it is known which token that is."""
+        """Yield the tokens for *route*. The last one must be accepted, if it is known which token that is."""
         granting = self._granting(route)
         conditions = [each.condition for each in route.requirements]
         yield Attempt("no token", None, None if route.public else 401)
@@ -88,11 +88,11 @@ class Tokens:
 
 
 def _lacking(condition: Condition) -> list[frozenset[str]]:
-    """Return sets of scopes or groups: a caller who lacks one whole set does not meet *condition*."""
+    """Return sets of scopes or groups. A caller that lacks one whole set does not meet *condition*."""
     if isinstance(condition, InGroup):
         return [condition.names]
     if not isinstance(condition, Granted):
         return []
-    # The caller lacks one scope of each alternative.
+    # To fail, a caller must lack one scope of each alternative.
     choices = (frozenset(choice) for choice in product(*map(sorted, condition.alternatives)))
     return sorted(dict.fromkeys(choices), key=sorted)

@@ -1,4 +1,4 @@
-"""The double of one user pool: the same issuer and clients, other keys."""
+"""A test double of one user pool: same issuer and clients, different keys."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _IDLE: Final = "no.such.scope"
 
 
 def idle_scopes(pool: UserPool) -> tuple[str, ...]:
-    """Return what makes a token one for the API of *pool* and opens no route: a scope that nothing requires."""
+    """Return a scope that makes a token valid for the API of *pool*, but that no route requires."""
     return tuple(f"{identifier}/{_IDLE}" for identifier in sorted(pool.resource_servers)[:1])
 
 
 class Double:
     """
-    Issues the tokens that a user pool would, as a guard is set up for it.
+    Issues the tokens of a user pool, as a guard is set up for it.
 
     Args:
-        pool: As the guard knows it.
-        keys: To sign with.
+        pool: The guard's configuration of the pool.
+        keys: The keys to sign with.
         clock: Returns the time in seconds since the epoch.
 
     Attributes:
@@ -45,7 +45,7 @@ class Double:
         accepted = [_SOME_CLIENT] if pool.client_ids is ANY_CLIENT else sorted(pool.client_ids)
         self.client_id: Final = accepted[0]
         for client_id in accepted:
-            # A guard takes any string for a client id, Cognito does not. Tokens are to be had for those as well.
+            # A guard with `issuers` accepts client ids that Cognito does not allow. Tokens with them are possible too.
             with suppress(ConfigurationError):
                 self.local.add_client(client_id=client_id, scopes=(), allowed_flows=())
 
@@ -65,8 +65,8 @@ class Double:
         """
         Return an access token; see `StandIn.token`.
 
-        Without *scopes* it is meant for this API all the same: it has `idle_scopes`. A short scope is one of the pool's
-        only resource server, as in `CognitoGuard.require`. *changes* are claims, and `headers` as for `LocalPool.mint`.
+        Without *scopes* it is still meant for this API: it has `idle_scopes`. A short scope belongs to the pool's only
+        resource server, as in `CognitoGuard.require`. *changes* are claims, and `headers` as for `LocalPool.mint`.
         """
         options: dict[str, Any] = {"client_id": client_id or self.client_id, "lifetime": lifetime}
         if self.pool.audience and not self.pool.resource_servers:

@@ -1,4 +1,4 @@
-"""What may happen to the keys of a user pool, to be gone through in a test."""
+"""Events in the life of a user pool's keys, to go through in a test."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cognito_guard.testing._takeover import policy_of, settle
 
 class KeyDrills:
     """
-    Rotation, withdrawal and outage of the first pool's keys, with the clock moved to when it shows.
+    Rotation, withdrawal and outage of the first pool's keys. Each moves the clock to the moment when a guard notices.
 
-    Tokens issued before are as old as the clock was moved afterwards: give them a `lifetime` to outlive that.
+    Tokens that were issued before get older by that: give them a long enough `lifetime`.
 
     Attributes:
-        rotations: How many rotations there were.
+        rotations: The number of rotations so far.
 
     """
 
@@ -38,9 +38,9 @@ class KeyDrills:
 
     def rotate(self) -> None:
         """
-        Sign with new keys from now on, beside which the old ones stay published.
+        Sign with new keys from now on. The old ones stay published.
 
-        Moves the clock by `KeyPolicy.cooldown`, after which a guard looks for a key that it does not know.
+        Moves the clock by `KeyPolicy.cooldown`. After that, a guard looks for an unknown key.
         """
         self.rotations += 1
         self._cognito.pool.rotate(self._keys["rotation", self.rotations])
@@ -48,9 +48,9 @@ class KeyDrills:
 
     def withdraw(self) -> None:
         """
-        Rotate, and publish no older key: every token issued so far is worthless to a guard that knows.
+        Rotate, and stop publishing older keys: a guard that has fetched the new keys refuses all earlier tokens.
 
-        Moves the clock by `KeyPolicy.max_age`, after which the guard has fetched the keys anew.
+        Moves the clock by `KeyPolicy.max_age`. After that, the guard has fetched the keys again.
         """
         pool = self._cognito.pool
         old = pool.published
@@ -63,13 +63,13 @@ class KeyDrills:
     @contextmanager
     def outage(self, lasting: float = 0.0) -> Iterator[None]:
         """
-        Have the key set answer 503 for a block.
+        Let the key set answer 503 during a block.
 
-        A guard without keys answers 503 then. One that has some goes on with them, for `KeyPolicy.stale_for`. At the
-        end of the block the clock is moved by as much as the guard may wait before it tries again.
+        A guard without keys then answers 503. A guard with keys continues with them for `KeyPolicy.stale_for`. At the
+        end of the block, the clock is moved by the longest time that the guard waits before it tries again.
 
         Args:
-            lasting: Seconds by which to move the clock at the start of the block.
+            lasting: Seconds by which the clock is moved at the start of the block.
 
         """
         faults = self._cognito.faults
@@ -82,12 +82,12 @@ class KeyDrills:
             self._clock.advance(max(LAST_BACKOFF, policy_of(self._guard).cooldown))
 
     def _refresh(self) -> None:
-        # Keys that are merely old are served while they are refreshed: the next request might still see them. On a
-        # thread, since an event loop may be running on this one.
+        # Old keys stay in use during their refresh, so the next request might still see them. Wait on another thread,
+        # because an event loop may be running on this one.
         async def refresh() -> None:
             with suppress(KeysUnavailableError):
                 await self._guard.prefetch()
-            # Keys that are due may be left to the background.
+            # The refresh of keys that are due may run in the background.
             await settle(self._guard)
 
         thread = threading.Thread(target=lambda: asyncio.run(refresh()))

@@ -16,7 +16,7 @@ _patience: Final[ContextVar[float | None]] = ContextVar("_patience", default=Non
 
 
 async def sleep(seconds: float) -> None:
-    """Wait so many *seconds*; or, on behalf of an `InProcessFetch`, not at all, but give up if it would have."""
+    """Wait *seconds*. In an `InProcessFetch`, do not wait, but give up if the wait would exceed the time-out."""
     left = _patience.get()
     if left is None:
         await anyio.sleep(seconds)
@@ -28,11 +28,11 @@ async def sleep(seconds: float) -> None:
 
 class InProcessFetch:
     """
-    A guard's `fetch` that calls an ASGI app. Takes no time: what would be waited for is reckoned.
+    A guard's `fetch` that calls an ASGI app. Waiting is simulated, so it takes no time.
 
     Args:
-        app: A `LocalCognito` that sleeps by `sleep`.
-        paths: Where in *app* the key set is that a guard expects behind a URL.
+        app: A `LocalCognito` made with `sleep`.
+        paths: For each URL that a guard asks, the path of the key set in *app*.
 
     """
 

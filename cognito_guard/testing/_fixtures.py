@@ -1,7 +1,8 @@
 """
-The fixtures, and the option that says how long they live. `cognito_guard.testing` names this module as its plugin.
+The fixtures, and the option that says how long they live.
 
-PYTEST_DONT_REWRITE: nothing is asserted here, and a conftest.py may import from here what it names as a plugin.
+`cognito_guard.testing` names this module as its plugin. PYTEST_DONT_REWRITE: this module has no asserts, and a
+conftest.py may import it before it names it as a plugin.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from cognito_guard.testing._clock import ManualClock
 from cognito_guard.testing._hostile import HostileTokens
 
 if TYPE_CHECKING:
-    # Imported when a fixture is used: a run that names this module as a plugin, and no more, does not pay for them.
+    # Imported when a fixture is used, so that naming this module as a plugin is cheap.
     from cognito_guard.local import LocalCognito
     from cognito_guard.testing._drills import KeyDrills
     from cognito_guard.testing._stand_in import StandIn
@@ -40,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Check the option.
 
     Raises:
-        UsageError: It is none of the three scopes.
+        UsageError: It is not one of the three scopes.
 
     """
     value = config.getini(_OPTION)
@@ -52,7 +53,7 @@ def _scope(fixture_name: str, config: pytest.Config) -> _Scope:  # noqa: ARG001 
     try:
         scope: _Scope = config.getini(_OPTION) or "function"
     except ValueError:
-        # Fixtures that a nested conftest.py imports come too late to add an option.
+        # If a nested conftest.py imports the fixtures, it is too late to add an option.
         return "function"
     return scope
 
@@ -62,7 +63,7 @@ def guard() -> CognitoGuard:
     """
     The guard under test. Override it to return your app's: `from orders.app import guard`, or `guard_of(app)`.
 
-    Without that it is a guard to build an app with, set up for a user pool that does not exist.
+    By default it is a guard for a made-up user pool, to build an app with.
     """
     return CognitoGuard(UserPool(MADE_UP_POOL, client_ids={"1testing0client0000000000"}))
 
@@ -85,13 +86,13 @@ def _registered(config: pytest.Config, plugin: object) -> Iterator[None]:
 
 @pytest.fixture(scope=_scope)
 def local_cognito(cognito_stand_in: StandIn) -> LocalCognito:
-    """The `LocalCognito` whose pools stand in for those of `guard`. It mints tokens, has faults, notes requests."""
+    """The `LocalCognito` whose pools replace those of `guard`. It mints tokens, has faults and records requests."""
     return cognito_stand_in.cognito
 
 
 @pytest.fixture(scope=_scope)
 def clock(cognito_stand_in: StandIn) -> ManualClock:
-    """The time by which tokens are issued and judged, and keys grow old. It stands still until it is moved."""
+    """The clock by which tokens are issued and checked, and keys age. It stands still until it is moved."""
     return cognito_stand_in.clock
 
 

@@ -1,4 +1,4 @@
-"""Tokens that no guard may let in: each is a good one with one thing wrong."""
+"""Tokens that every guard must refuse: each is a valid one with one thing wrong."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class HostileToken:
     Attributes:
         name: What is wrong with it.
         token: The token itself.
-        status: The HTTP status that answers it.
-        reason: The `reason` of the error that refuses it.
+        status: The HTTP status of the refusal.
+        reason: The `reason` of the refusal.
 
     """
 
@@ -40,7 +40,7 @@ class HostileToken:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that carry it."""
+        """The headers with the token."""
         return {"Authorization": f"Bearer {self.token}"}
 
 
@@ -53,13 +53,13 @@ class HostileTokens(Mapping[str, HostileToken]):
     """
     Hostile tokens by name, made when they are looked up.
 
-    The names are those of `HOSTILE_TOKENS`. For a guard that names its API by `resource_servers` or `audience` there
-    are also those of `TOKENS_FOR_ANOTHER_API` that such a guard refuses.
+    The names are those of `HOSTILE_TOKENS`. For a guard with `resource_servers` or `audience`, the names of
+    `TOKENS_FOR_ANOTHER_API` that it refuses are there too.
 
     Args:
-        double: Whose tokens they would be, were they good.
-        foreign: Keys of somebody else.
-        longest: The longest token that the guard looks at, in characters.
+        double: The pool whose tokens are changed.
+        foreign: The keys of another pool.
+        longest: The longest token that the guard accepts, in characters.
 
     """
 
@@ -77,7 +77,7 @@ class HostileTokens(Mapping[str, HostileToken]):
         Return the token of that name.
 
         Raises:
-            KeyError: There is none; no `wrong_client` either for a guard that accepts any client.
+            KeyError: There is no such token. A guard that accepts any client has no `wrong_client`.
 
         """
         recipe = self._recipes[name]
@@ -95,7 +95,7 @@ _ELSEWHERE: Final = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1
 
 
 def _with(**changes: Any) -> Callable[[Double, PoolKeys], str]:
-    """Return a recipe for tokens with other claims, or another `headers`, than good ones."""
+    """Return a function that makes a token with changed claims or `headers`."""
     return lambda double, _foreign: double.token(**changes)
 
 
@@ -155,7 +155,7 @@ def _none_algorithm(double: Double, _foreign: PoolKeys) -> str:
 
 
 def _hs256(double: Double, _foreign: PoolKeys) -> str:
-    # The public key as a shared secret: what a verifier that believes `alg` would fall for (RFC 8725 section 2.1).
+    # The public key used as a shared secret. A verifier that trusts `alg` would accept this (RFC 8725 section 2.1).
     header, claims, _ = _parts(double.token())
     signed = f"{_segment(header | {'alg': 'HS256'})}.{_segment(claims)}"
     signature = hmac.digest(double.local.keys.access.public_pem(), signed.encode(), hashlib.sha256)
@@ -200,7 +200,7 @@ _RECIPES: Final[Mapping[str, _Recipe]] = {
 }
 
 HOSTILE_TOKENS: Final = tuple(_RECIPES)
-"""The names of hostile tokens, to parametrize a test with."""
+"""The names of hostile tokens, to parametrize a test."""
 
 
 def _with_own_scope(**changes: Any) -> Callable[[Double, PoolKeys], str]:
@@ -208,7 +208,7 @@ def _with_own_scope(**changes: Any) -> Callable[[Double, PoolKeys], str]:
 
 
 def _lookalike(double: Double, _foreign: PoolKeys) -> str:
-    # Of the resource server <ours>/somebody, not of ours.
+    # This scope belongs to the resource server <ours>/somebody, not to ours.
     return double.token(f"{min(double.pool.resource_servers)}/somebody/read")
 
 

@@ -10,10 +10,10 @@ from cognito_guard.errors import ConfigurationError
 
 def guard_of(app: Starlette) -> CognitoGuard:
     """
-    Return the guard that is installed on *app*, for apps that are made together with their guard.
+    Return the guard that is installed on *app*. For apps that a function makes together with their guard.
 
     Raises:
-        ConfigurationError: There is none, or more than one.
+        ConfigurationError: The app has no guard, or more than one.
 
     """
     guards = [

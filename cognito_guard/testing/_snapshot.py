@@ -1,4 +1,4 @@
-"""Puts a stand-in back into an earlier state."""
+"""Restores an earlier state of a stand-in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cognito_guard.testing._drills import KeyDrills
 
 
 def snapshot(clock: ManualClock, cognito: LocalCognito, drills: KeyDrills) -> Callable[[], None]:
-    """Return a function that puts clock, faults and keys back to what they are now."""
+    """Return a function that restores the present state of clock, faults and keys."""
     moved, rotations, faults = clock.moved, drills.rotations, dict(vars(cognito.faults))
     pools = [_snapshot_of_keys(pool) for pool in cognito.pools]
 

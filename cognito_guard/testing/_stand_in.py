@@ -1,4 +1,4 @@
-"""Test doubles of all the user pools of a guard, and what tests do with them."""
+"""Test doubles of all user pools of a guard, and the tools that tests use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cognito_guard.testing._takeover import Takeover, pools_of
 
 
 class KeyRing(defaultdict[object, PoolKeys]):
-    """Key pairs for any number of purposes, each made when it is first asked for."""
+    """Key pairs by name. Each is made at its first use."""
 
     def __init__(self) -> None:
         super().__init__(PoolKeys)
@@ -30,22 +30,23 @@ class KeyRing(defaultdict[object, PoolKeys]):
 
 class StandIn:
     """
-    What the fixtures are parts of.
+    The object that the fixtures are parts of.
 
     Attributes:
-        guard: The guard whose pools it stands in for.
+        guard: The guard whose pools are replaced.
         cognito: Serves the doubles of the guard's pools.
-        clock: What the guard and the doubles go by.
+        clock: The clock of the guard and of the doubles.
         hostile: Tokens that the guard must refuse.
-        drills: What may happen to keys.
+        drills: Rotation, withdrawal and outage of keys.
         tokens_made: How many tokens `token`, `headers`, `caller` and `mint_user` made.
-        times_judged: How often the guard judged a token under an issuer of its pools, at least once for each.
-        blocks: How many `stand_in` blocks share it.
+        times_judged: Counts the tokens with an issuer of its pools that the guard has checked; a token may count more
+            than once.
+        blocks: How many open `stand_in` blocks share it.
 
     """
 
     def __init__(self, guard: CognitoGuard, keys: KeyRing, clock: ManualClock) -> None:
-        # By pool id: two guards of one pool take each other's tokens.
+        # By pool id, so that two guards of one pool accept each other's tokens.
         self._doubles: Final = [Double(pool, keys["pool", pool.pool_id], clock) for pool in pools_of(guard)]
         self.guard: Final = guard
         self.keys: Final = keys
@@ -76,14 +77,15 @@ class StandIn:
         Return an access token.
 
         Args:
-            *scopes: What it grants, in short as well if the pool has one resource server. By default nothing that a
-                route requires: for a guard with `resource_servers`, `<resource server>/no.such.scope`.
+            *scopes: The scopes that it grants; short ones too if the pool has one resource server. By default it has no
+                scope that a route requires; for a guard with `resource_servers` it has `<resource
+                server>/no.such.scope`.
             client_id: The client it was issued to; by default one that the guard accepts.
-            username: The user who signed in at the client; by default none did, as in machine-to-machine calls.
+            username: The user who signed in. By default there is no user, as in machine-to-machine calls.
             groups: The groups of that user.
-            lifetime: After how many seconds it expires.
-            **claims: Claims to replace or to add, such as a pre-token-generation trigger does. One that is None is
-                left out.
+            lifetime: Seconds after which it expires.
+            **claims: Claims to replace or add, as a pre-token-generation trigger does. A claim that is None is left
+                out.
 
         Raises:
             ConfigurationError: There are groups, but no user.
@@ -94,22 +96,22 @@ class StandIn:
         return double.token(*scopes, client_id=client_id, username=username, groups=groups, lifetime=lifetime, **claims)
 
     def headers(self, *scopes: str, **options: Any) -> dict[str, str]:
-        """Return the headers that carry a token; for arguments see `token`."""
+        """Return the headers with a token. Takes the arguments of `token`."""
         return {"Authorization": f"Bearer {self.token(*scopes, **options)}"}
 
     def caller(self, client_id: str | None = None, *, scopes: Collection[str] = (), **options: Any) -> Caller:
-        """Return a caller who gets a token anew for each request; for arguments see `token`."""
+        """Return a caller that gets a new token for each request. Takes the arguments of `token`."""
         return Caller(lambda: self.token(*scopes, client_id=client_id, **options))
 
     def mint_user(self, username: str, /, *scopes: str, groups: Collection[str] = (), **options: Any) -> str:
-        """Return an access token of a user, for `deny_matrix`; for arguments see `token`."""
+        """Return an access token of a user, for `deny_matrix`. Takes the arguments of `token`."""
         return self.token(*scopes, username=username, groups=groups, **options)
 
     def remember(self) -> Callable[[], None]:
         """
-        Return a function that puts clock, faults and keys back to what they are now.
+        Return a function that restores the present state of clock, faults and keys.
 
-        The guard then also forgets the keys and tokens it has seen, as at the start of a block.
+        The guard then also forgets its keys and verified tokens, as at the start of a block.
         """
         restore = snapshot(self.clock, self.cognito, self.drills)
 
@@ -120,11 +122,11 @@ class StandIn:
         return restore_and_forget
 
     def end(self) -> None:
-        """Give the guard back its own clock, keys and verified tokens."""
+        """Restore the guard's own clock, keys and verified tokens."""
         self._takeover.end()
 
     def _clock_of_the_guard(self) -> float:
-        # The guard asks for the time when it judges a token whose issuer it knows, and only then.
+        # The guard reads the clock only when it checks a token whose issuer it knows.
         self.times_judged += 1
         return self.clock()
 
@@ -135,7 +137,7 @@ _running: Final[dict[CognitoGuard, StandIn]] = {}
 
 @contextmanager
 def standing_in(guard: CognitoGuard, keys: KeyRing | None, clock: ManualClock | None) -> Iterator[StandIn]:
-    """Have doubles take the place of the pools of *guard* for a block; see `cognito_guard.testing.stand_in`."""
+    """Replace the pools of *guard* by doubles during a block; see `cognito_guard.testing.stand_in`."""
     stand_in = _running.get(guard)
     if stand_in is None:
         keys = _keys_of_this_process if keys is None else keys

@@ -16,26 +16,26 @@ def pools_of(guard: CognitoGuard) -> tuple[UserPool, ...]:
 
 
 def policy_of(guard: CognitoGuard) -> KeyPolicy:
-    """Return how *guard* keeps keys."""
+    """Return the `KeyPolicy` of *guard*."""
     return internals_of(guard).verifier.policy
 
 
 async def settle(guard: CognitoGuard) -> None:
-    """Wait until *guard* has fetched the keys that it has begun to fetch."""
+    """Wait until *guard* has finished the fetches of keys that are under way."""
     await internals_of(guard).verifier.settle()
 
 
 class Takeover:
     """
-    Has *guard* judge by another clock and other keys, with all its other options, until `end`.
+    Makes *guard* use another clock and other keys until `end`. All its other options stay.
 
-    What the guard knew, keys and verified tokens, is set aside and comes back at the end.
+    The guard's keys and verified tokens are put aside, and restored at the end.
 
     Args:
         guard: The guard to change.
         fetch: Gets key sets.
-        clock: Seconds since the epoch.
-        timer: Monotonic seconds.
+        clock: Returns seconds since the epoch.
+        timer: Returns monotonic seconds.
 
     """
 
@@ -48,9 +48,9 @@ class Takeover:
         self.forget()
 
     def forget(self) -> None:
-        """Have the guard forget the keys and tokens it has seen since it was taken over."""
+        """Make the guard forget its keys and verified tokens since the takeover."""
         self._internals.verifier = self._own.with_seams(**self._seams)
 
     def end(self) -> None:
-        """Give the guard back what it was made with."""
+        """Restore the guard's own clock, keys and verified tokens."""
         self._internals.verifier = self._own

@@ -438,7 +438,9 @@ def test_a_url_of_something_else_is_told_without_its_password(url: str) -> None:
 def test_without_redis_py_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
 
-    with pytest.raises(ConfigurationError, match=r"^redis is not installed; pip install 'cognito-guard\[redis\]'"):
+    with pytest.raises(
+        ConfigurationError, match=r"^redis is not installed; install it with pip install 'cognito-guard\[redis\]'"
+    ):
         RedisStore("redis://127.0.0.1")
 
 

@@ -541,5 +541,5 @@ async def test_it_is_of_use_with_no_set_up() -> None:
 
 
 async def test_two_pools_of_one_id_are_refused(pool_keys: PoolKeys) -> None:
-    with pytest.raises(ConfigurationError, match="id of its own"):
+    with pytest.raises(ConfigurationError, match="needs a different id"):
         LocalCognito(orders_pool(pool_keys), orders_pool(pool_keys))

@@ -238,11 +238,11 @@ def test_without_a_file_there_is_no_state(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("{", "holds no state"),
-        ("[]", "holds no state"),
-        ("{}", "holds no state"),
+        ("{", "does not contain the state"),
+        ("[]", "does not contain the state"),
+        ("{}", "does not contain the state"),
         ('{"version": 2}', "of another version"),
-        ('{"version": 1, "pools": [{"keys": {"kid": "no PEM"}}]}', "holds no state"),
+        ('{"version": 1, "pools": [{"keys": {"kid": "no PEM"}}]}', "does not contain the state"),
     ],
 )
 def test_a_file_that_holds_no_state_is_refused(tmp_path: Path, text: str, complaint: str) -> None:

@@ -89,7 +89,7 @@ async def test_a_parameter_that_is_there_twice_is_refused(
     response = await ask(http, query, headers=FORM, content=body)
 
     assert (response.status_code, response.json()) == (400, {"error": "invalid_request"})
-    assert "is there twice" in str(local.requests[0].reason)
+    assert "is sent twice" in str(local.requests[0].reason)
 
 
 @pytest.mark.parametrize(("query", "where"), [("a=%FF", "query"), ("", "body")])
@@ -197,10 +197,10 @@ def basic(client_id: str, secret: str) -> dict[str, str]:
     [
         pytest.param({}, {}, "The parameter grant_type is missing", id="no grant type"),
         pytest.param({}, {"grant_type": "password"}, "grant_type is password; expected client_credentials", id="grant"),
-        pytest.param({}, GRANT, "neither an Authorization header with Basic nor a parameter client_id", id="no client"),
+        pytest.param({}, GRANT, "no Authorization header with Basic, and no parameter client_id", id="no client"),
         pytest.param({"Authorization": "Basic ?"}, GRANT, "is not Basic base64(", id="no base64"),
-        pytest.param(basic("reader", SECRET), GRANT | {"client_secret": SECRET}, "proves itself twice", id="twice"),
-        pytest.param(basic("reader", SECRET), GRANT | {"client_id": "app"}, "another than the id in", id="two clients"),
+        pytest.param(basic("reader", SECRET), GRANT | {"client_secret": SECRET}, "authenticates twice", id="twice"),
+        pytest.param(basic("reader", SECRET), GRANT | {"client_id": "app"}, "differs from the id in", id="two clients"),
         pytest.param(
             {}, READER | {"client_id": "x"}, "No client has this id: x. Known: reader (reader), ", id="unknown"
         ),
@@ -208,17 +208,21 @@ def basic(client_id: str, secret: str) -> dict[str, str]:
             {}, READER | {"client_id": "x" * 33}, "No client has this id, which has 33 characters.", id="a long id"
         ),
         pytest.param({}, {**READER, "client_id": SECRET, "client_secret": "reader"}, "swapped?", id="swapped"),
-        pytest.param({}, READER | {"client_secret": ""}, "The request has no secret. The client reader has", id="none"),
+        pytest.param(
+            {}, READER | {"client_secret": ""}, "The request has no secret, but the client reader has", id="none"
+        ),
         pytest.param(
             {}, READER | {"client_secret": "wrong" * 6}, "is not an active one of the client reader", id="wrong"
         ),
         pytest.param(
             {}, READER | {"client_secret": SECRET + "\n"}, "has a blank or a line end around it", id="line end"
         ),
-        pytest.param({}, READER | {"client_secret": "w" * 40}, "not of the client reader, but of writer", id="other's"),
+        pytest.param({}, READER | {"client_secret": "w" * 40}, "belongs to the client writer", id="other's"),
         pytest.param({}, READER | {"client_id": "app"}, "The client app is public", id="public"),
         pytest.param({}, GRANT | {"client_id": "app"}, "may not use the client_credentials flow; its flows", id="flow"),
-        pytest.param({}, READER | {"grant_type": "refresh_token"}, "no refresh token is ever given out", id="refresh"),
+        pytest.param(
+            {}, READER | {"grant_type": "refresh_token"}, "issues no codes and no refresh tokens", id="refresh"
+        ),
         pytest.param(
             {},
             READER | {"scope": "orders/order.write"},

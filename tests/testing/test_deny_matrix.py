@@ -410,7 +410,7 @@ async def test_websockets_have_the_scheme_that_belongs_to_it(guard: CognitoGuard
 async def test_headers_that_the_matrix_sends_itself_are_refused(
     guard: CognitoGuard, pool: LocalPool, name: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=f"headers cannot hold {name}"):
+    with pytest.raises(ConfigurationError, match=f"headers cannot contain {name}"):
         await deny_matrix(simple_app(guard), pool.mint_user, headers={name: "x"})
 
 
