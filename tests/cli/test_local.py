@@ -209,7 +209,9 @@ def test_without_uvicorn_it_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
 
-    assert done.stderr == "cognito-guard: uvicorn is not installed; pip install 'cognito-guard[local]' brings it\n"
+    assert (
+        done.stderr == "cognito-guard: uvicorn is not installed; install it with pip install 'cognito-guard[local]'\n"
+    )
     assert done.stdout == ""
 
 
