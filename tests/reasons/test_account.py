@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -15,6 +16,9 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from cognito_guard import ANY_CLIENT, CognitoGuard, UserPool, events
+from cognito_guard._report.flood import IN_FULL
+from cognito_guard._requests.internals import internals_of
+from cognito_guard.events import Refused
 from cognito_guard.local import LocalClient, LocalPool
 from tests.reasons.drill import log_lines
 
@@ -240,6 +244,50 @@ async def test_the_event_has_the_same_fields(
     assert "and 1 more" in event.accepted
     assert "client_ids" in event.hint
     assert event.found not in f"{answer.text}{answer.headers}"
+
+
+async def test_the_record_has_the_fields_of_the_event(
+    make_guard: MakeGuard, call: Call, pool: LocalPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[Any] = []
+    app = Starlette()
+    make_guard(on_event=heard.append).install(app)
+    caplog.set_level("INFO", "cognito_guard")
+
+    await call(app, "GET", "/orders/17", pool.mint(client_id="3n4b5urk1ft4fl3mg5e62d9ado"))
+
+    [record] = [record for record in caplog.records if " refused " in record.getMessage()]
+    assert {name: vars(record)[name] for name in Refused.__slots__} == asdict(heard[-1])
+    assert vars(record)["hint"]
+
+
+async def test_a_line_is_composed_only_if_it_is_written(
+    make_guard: MakeGuard, call: Call, pool: LocalPool, reader: LocalClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The clock is asked once to judge an expired token, and once more to say since when it has expired."""
+    asked: list[float] = []
+
+    def clock() -> float:
+        asked.append(1_000.0)
+        return asked[-1]
+
+    app, guard = Starlette(), make_guard(clock=clock)
+    guard.install(app)
+    token = pool.mint(client_id=reader.client_id, exp=997)
+
+    async def times() -> int:
+        before = len(asked)
+        assert (await call(app, "GET", "/", token)).status_code == 401
+        return len(asked) - before
+
+    caplog.set_level("ERROR", "cognito_guard")
+    assert await times() == 1
+    caplog.set_level("INFO", "cognito_guard")
+    assert [await times() for _ in range(IN_FULL)] == [2] * IN_FULL
+    # Of a flood the others are counted.
+    assert await times() == 1
+    # Not when the guard is dropped, in the middle of another test.
+    internals_of(guard).refusals.settle()
 
 
 async def test_a_requirement_of_another_guard_says_so(
