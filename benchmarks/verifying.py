@@ -97,7 +97,7 @@ async def _see(guard: CognitoGuard, tokens: Sequence[str]) -> None:
 
 
 async def _take(header: bytes) -> None:
-    bearer_token([(b"authorization", header)], MAX_TOKEN_LENGTH)
+    bearer_token([header], MAX_TOKEN_LENGTH)
 
 
 def _refused(what: str, check: Callable[[Item], Awaitable[object]], items: Sequence[Item]) -> Case:

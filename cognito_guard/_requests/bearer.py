@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -28,15 +28,15 @@ def authorization(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     return [value for name, value in headers if name == b"authorization"]
 
 
-def bearer_token(headers: Iterable[tuple[bytes, bytes]], longest: int) -> str:
+def bearer_token(values: Sequence[bytes], longest: int) -> str:
     """
-    Return the bearer token in raw ASGI *headers*, whatever characters it is made of: see `fault_of`.
+    Return the bearer token in the *values* of the Authorization headers, of any characters: see `fault_of`.
 
-    Only the Authorization header counts; the form and query methods of RFC 6750 sections 2.2 and 2.3 are deliberately
-    not supported.
+    Only these headers count; the form and query methods of RFC 6750 sections 2.2 and 2.3 are deliberately not
+    supported.
 
     Args:
-        headers: Names in lower case, and values.
+        values: What `authorization` found.
         longest: The longest token that is looked at, in characters.
 
     Raises:
@@ -45,7 +45,6 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]], longest: int) -> str:
         MalformedTokenError: The token is longer than *longest*.
 
     """
-    values = authorization(headers)
     if not values:
         raise MissingTokenError
     if len(values) > 1:

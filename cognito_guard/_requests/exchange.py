@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NoReturn
 
 from starlette.authentication import AuthCredentials, UnauthenticatedUser
 from starlette.datastructures import MutableHeaders
@@ -25,15 +26,30 @@ class Anonymous(UnauthenticatedUser):
 
 
 class Credentials(AuthCredentials):
-    """What `request.auth` is: the *granted* scopes, in a new list on each access."""
+    """
+    What `request.auth` is: the *granted* scopes, in a new list on each access.
+
+    Immutable, since all requests whose tokens grant the same have the same object.
+    """
+
+    __slots__ = ("_granted",)
+    _granted: frozenset[str]
 
     def __init__(self, granted: frozenset[str]) -> None:
-        self._granted = granted
+        object.__setattr__(self, "_granted", granted)
 
     @property
     def scopes(self) -> list[str]:  # type: ignore[override]
         """The scopes."""
         return list(self._granted)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("request.auth belongs to many requests; keep what belongs to one in request.state")
+
+
+_NO_CREDENTIALS: Final = Credentials(frozenset())
+# What tokens grant is often the same: the set itself is kept once for all of them.
+credentials_of: Final = lru_cache(maxsize=256)(Credentials)
 
 
 def gate(state: RequestState, guarded: Scope, send: Send) -> Send:
@@ -60,17 +76,19 @@ def gate(state: RequestState, guarded: Scope, send: Send) -> Send:
 
 def enter(scope: Scope, state: RequestState) -> GuardedScope:
     """Return the scope that an app gets for *scope*: with the caller, and judging each choice of a route."""
-    before = scope.get(SCOPE_KEY)
-    # Servers may ask one app after another with the same scope: what is over counts no more.
-    states = (state,) if before is None else (*(each for each in before if _counts(each, scope)), state)
+    principal = state.principal
+    states = (state,)
+    if SCOPE_KEY in scope:
+        # Servers may ask one app after another with the same scope: what is over counts no more.
+        states = (*(each for each in scope[SCOPE_KEY] if _counts(each, scope)), state)
+        is_ours = isinstance(scope.get("user"), Principal | Anonymous | None)
+    else:
+        # What an outer middleware of the app's own has put here is left alone.
+        is_ours = "user" not in scope and "auth" not in scope
     scope[SCOPE_KEY] = states
-    # What an outer middleware of the app's own has put here is left alone.
-    if before is not None or ("user" not in scope and "auth" not in scope):
-        user = scope.get("user")
-        if user is None or isinstance(user, Principal | Anonymous):
-            principal = state.principal
-            scope["user"] = principal or Anonymous()
-            scope["auth"] = Credentials(frozenset() if principal is None else principal.scopes)
+    if is_ours:
+        scope["user"] = principal or Anonymous()
+        scope["auth"] = _NO_CREDENTIALS if principal is None else credentials_of(principal.scopes)
     if "state" not in scope:
         # Shared with middleware outside, which reads request.state when the response passes.
         scope["state"] = {}

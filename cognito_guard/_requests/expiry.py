@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.types import Message, Receive, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from cognito_guard._deadline import within
 from cognito_guard._principal import Principal
@@ -12,12 +12,17 @@ UNAUTHORIZED: int = 3000
 """The registered code for a socket that is closed because credentials are missing (IANA, WebSocket Close Codes)."""
 
 
-def until_expiry(principal: Principal, verifier: Verifier, receive: Receive, send: Send) -> tuple[Receive, Send]:
+def until_expiry(
+    scope: Scope, principal: Principal | None, verifier: Verifier, receive: Receive, send: Send
+) -> tuple[Receive, Send]:
     """
     Return *receive* and *send* of a websocket that close it, with code 3000, once the token of *principal* has expired.
 
-    Both look at the guard's clock. A socket on which nothing happens is closed by a timer.
+    Both look at the guard's clock. A socket on which nothing happens is closed by a timer. Those of a request, and of a
+    websocket without a caller, are returned as they are.
     """
+    if scope["type"] != "websocket" or principal is None:
+        return receive, send
     closed = False
 
     async def close() -> None:

@@ -53,10 +53,12 @@ def marks_of(handler: object) -> Marks:
     """Return the marks that count for *handler*."""
     if type(handler) is types.FunctionType:
         # The case of nearly every handler.
-        marks: Marks | None = vars(handler).get(_MARKS)
-        if marks is not None and marks.owner is handler:
-            return marks
-        if marks is None and not hasattr(handler, "__wrapped__"):
+        attributes = handler.__dict__
+        if _MARKS in attributes:
+            marks: Marks = attributes[_MARKS]
+            if marks.owner is handler:
+                return marks
+        elif "__wrapped__" not in attributes:
             return _NONE
     own = _found_on(handler)
     if own is not None and own.owner is handler:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final
 
@@ -19,7 +19,7 @@ from cognito_guard._requests.internals import HasInternals, internals_of
 from cognito_guard._requests.lookup import Way, place_in, preflight_way, public_way, route_path, routes_of
 from cognito_guard._requests.marks import marks_of
 from cognito_guard._requests.scope import members_of
-from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, current_scope, place_of
+from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, current_scope, place_of, states_of
 from cognito_guard.errors import ConfigurationError, KeysUnavailableError, RefusalError
 
 _log: Final = logging.getLogger("cognito_guard")
@@ -58,8 +58,9 @@ class CognitoGuardMiddleware:
         self.app: Final = app
         self.guard: Final = guard
         self.public_paths: Final = check_public_paths(public_paths)
-        self._check: Callable[[], None] | None = check or partial(internals_of(guard).check, self)
-        self._announce: Final = announce or partial(internals_of(guard).announce, self)
+        self._internals: Final = internals_of(guard)
+        self._check: Callable[[], None] | None = check or partial(self._internals.check, self)
+        self._announce: Final = announce or partial(self._internals.announce, self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """
@@ -70,19 +71,22 @@ class CognitoGuardMiddleware:
         """
         if self._check is not None:
             await self._run_check(self._check, scope, send)
-        if scope["type"] not in {"http", "websocket"}:
+        if scope["type"] != "http" and scope["type"] != "websocket":
             await self._lifespan(scope, receive, send)
             return
-        principal = self._known(scope)
-        if principal is not None:
+        internals = self._internals
+        values = authorization(scope["headers"])
+        digest = internals.verifier.digest(values)
+        principal = (SCOPE_KEY in scope and self._let_in_before(scope)) or internals.verifier.known(digest)
+        if principal:
             state = RequestState(self.guard, scope["headers"], principal)
-        elif (identified := await self._identify(scope, receive, send)) is not None:
+        elif identified := await self._identify(scope, receive, send, values, digest):
             state = identified
         else:
             return
         outer_app = scope.get("app", self.app)
-        if scope["type"] == "websocket" and state.principal is not None and internals_of(self.guard).close_on_expiry:
-            receive, send = until_expiry(state.principal, internals_of(self.guard).verifier, receive, send)
+        if internals.close_on_expiry:
+            receive, send = until_expiry(scope, state.principal, internals.verifier, receive, send)
         # From here on in this one coroutine: each more costs every request a frame.
         guarded = enter(scope, state)
         previous = current_scope.get()
@@ -101,19 +105,22 @@ class CognitoGuardMiddleware:
             current_scope.set(previous)
             state.is_over = True
 
-    async def _identify(self, scope: Scope, receive: Receive, send: Send) -> RequestState | None:
+    async def _identify(
+        self, scope: Scope, receive: Receive, send: Send, values: Sequence[bytes], digest: bytes | None
+    ) -> RequestState | None:
         """Return the state of a request that may go on, or None if it was answered."""
-        internals = internals_of(self.guard)
-        headers = scope["headers"]
+        internals = self._internals
         token: str | None = None
         try:
-            token = bearer_token(headers, internals.verifier.max_token_length)
-            principal = await internals.verifier.verify(token)
+            token = bearer_token(values, internals.verifier.max_token_length)
+            # Other spellings are remembered as this one: a token has one entry, and cannot drive out all others.
+            is_plain = values[0] == f"Bearer {token}".encode("latin-1")
+            principal = await internals.verifier.verify(token, digest if is_plain else None)
         except RefusalError as error:
             # Without its traceback: the scope keeps the error, and the traceback keeps the scope, a reference cycle.
             reason = (error if token is None else fault_of(token, error)).with_traceback(None)
             stranger = Stranger(reason)
-            state = RequestState(self.guard, headers, None, stranger)
+            state = RequestState(self.guard, scope["headers"], None, stranger)
             way = self._way(stranger, scope)
             if way is None:
                 refusal = state.refuse(reason, scope)
@@ -126,17 +133,14 @@ class CognitoGuardMiddleware:
                 return None
             stranger.mounts = way.mounts
             return state
-        return RequestState(self.guard, headers, principal)
+        return RequestState(self.guard, scope["headers"], principal)
 
-    def _known(self, scope: Scope) -> Principal | None:
-        """Return the caller, if this guard has let in this very request further out, or has seen the token before."""
-        headers = scope["headers"]
-        for state in scope.get(SCOPE_KEY, ()):
-            if state.guard is self.guard and state.headers is headers and state.principal and not state.is_over:
-                taken_over: Principal = state.principal
-                return taken_over
-        credentials = authorization(headers)
-        return internals_of(self.guard).verifier.known(credentials[0]) if len(credentials) == 1 else None
+    def _let_in_before(self, scope: Scope) -> Principal | None:
+        """Return the caller, if this guard has let in this very request further out."""
+        for state in states_of(scope):
+            if state.guard is self.guard and state.headers is scope["headers"] and not state.is_over:
+                return state.principal
+        return None
 
     def _way(self, stranger: Stranger, scope: Scope) -> Way | None:
         """Return the way that a stranger may try, or None; what was really chosen is looked at again on arrival."""
@@ -147,7 +151,7 @@ class CognitoGuardMiddleware:
             # Where there are routes, the one that is chosen there is looked at.
             stranger.arrived = routes_of(self._ahead(scope)[0]) is None
             return Way({})
-        has_public = internals_of(self.guard).has_public
+        has_public = self._internals.has_public
         if has_public and self.guard in marks_of(self.app).public:
             stranger.arrived = stranger.open_below = True
             return Way({})
@@ -193,14 +197,14 @@ class CognitoGuardMiddleware:
         async def send_with_keys(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 try:
-                    await internals_of(self.guard).verifier.prefetch()
+                    await self._internals.verifier.prefetch()
                 except KeysUnavailableError:
                     _log.warning("starting without keys; requests are answered with 503 until they can be fetched")
                 self._announce()
             elif message["type"] == "lifespan.shutdown.complete":
                 # Before it is sent: servers may end the process right after.
-                await internals_of(self.guard).verifier.wind_down()
-                internals_of(self.guard).refusals.settle()
+                await self._internals.verifier.wind_down()
+                self._internals.refusals.settle()
             await send(message)
 
         await self.app(scope, receive, send_with_keys)

@@ -167,7 +167,7 @@ def admit(requirement: Requirement, scope: Scope) -> None:
     if (
         state is not None
         and state.principal is not None
-        and state.headers == scope["headers"]
+        and (state.headers is scope["headers"] or state.headers == scope["headers"])
         and not condition.needs_request
         and condition.is_met_by(state.principal, None)
     ):

@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from cognito_guard._fastapi import chosen_frontends, chosen_route, is_frontend
 from cognito_guard._requests.lookup import routes_of
-from cognito_guard._requests.marks import endpoint_marks, innermost
+from cognito_guard._requests.marks import endpoint_marks, innermost, marks_of
 from cognito_guard._requests.requirement import admit, requirements_of
 from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, place_of, states_of
 
@@ -42,7 +42,7 @@ class GuardedScope(dict[str, Any]):
                 dict.update(outer, added)
                 # Starlette puts it here by itself, before the rest.
                 if "route" in self:
-                    dict.__setitem__(outer, "route", self["route"])
+                    outer["route"] = self["route"]
             _judge(self, added)
         elif not added and is_frontend(self):
             _judge(self, {"endpoint": None}, chosen_frontends(self))
@@ -80,11 +80,12 @@ class SealedScope(GuardedScope):
 
 def behind(scope: Scope, states: tuple[RequestState, ...]) -> GuardedScope:
     """Return the scope of a request with *states*: sealed, while one of them is a stranger's who has not arrived."""
-    kind = GuardedScope
     for state in states:
         if state.stranger is not None and not state.stranger.arrived:
-            kind = SealedScope
-    guarded = kind(members_of(scope))
+            guarded: GuardedScope = SealedScope(members_of(scope))
+            break
+    else:
+        guarded = GuardedScope(scope)
     guarded.outer = scope
     return guarded
 
@@ -95,9 +96,9 @@ def members_of(scope: Scope) -> Any:
 
 
 def _judge(scope: GuardedScope, child_scope: Mapping[str, Any], routes: Sequence[object] = ()) -> None:
-    marks = endpoint_marks(child_scope["endpoint"], scope.get("method", ""))
-    states: tuple[RequestState, ...] = scope[SCOPE_KEY]
-    for state in states:
+    endpoint = child_scope["endpoint"]
+    marks = endpoint_marks(endpoint, scope.get("method", "")) if isinstance(endpoint, type) else marks_of(endpoint)
+    for state in scope[SCOPE_KEY]:
         stranger = state.stranger
         if stranger is not None and not _goes_on(stranger, scope, child_scope, is_public=state.guard in marks.public):
             raise state.refuse(stranger.because, scope)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from cognito_guard._keys.jwks import Key
+from cognito_guard._keys.key_set import KeySet
 from cognito_guard._principal import Principal
 from cognito_guard.errors import ConfigurationError
 
-Entry = tuple[Principal, str, Key]
-"""Whom a token speaks for, the `kid` of its key, and the key that had this name then."""
+Entry = tuple[Principal, KeySet, str, Key]
+"""Whom a token speaks for, its pool's keys, the `kid` of its key, and the key that had this name then."""
 
 _KIB: Final = 1024
 
@@ -38,7 +40,7 @@ class TokenCache:
         self._entries: Final[dict[bytes, Entry]] = {}
         # A dict keeps the order too, but finds its first key slowly once many before it were removed.
         self._order: Final[deque[bytes]] = deque()
-        self.get: Final = self._entries.get
+        self.get: Final[Callable[[bytes | None], Entry | None]] = self._entries.get  # type: ignore[assignment]
 
     def put(self, digest: bytes, entry: Entry, length: int) -> None:
         """Remember *entry* for a token of that *length*, in place of the oldest if there is no room."""

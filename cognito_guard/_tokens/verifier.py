@@ -29,9 +29,6 @@ SHUTDOWN_PATIENCE: Final = 0.5
 """Longest time that a shutdown waits for fetches of keys, in seconds."""
 
 _SCHEME: Final = b"Bearer "
-# Copied: a new one would look its algorithm up each time.
-_SHA256: Final = sha256()
-_BEARER: Final = sha256(_SCHEME)
 
 
 def wall_clock() -> float:
@@ -111,51 +108,63 @@ class Verifier:
         ]
         self._by_issuer: Final = _by_issuer(self._pools)
 
-    def known(self, credentials: bytes) -> Principal | None:
+    def digest(self, credentials: Sequence[bytes]) -> bytes | None:
         """
-        Return the caller of a request whose Authorization header is *credentials*, if the token was verified before.
+        Return by what a request with these *credentials*, the values of its Authorization headers, is remembered.
 
-        None for any token that was not, for one that has expired or whose key is no longer current, and for any other
-        spelling than `Bearer token`: then `verify` decides.
+        None if it is not: there is no such header, there are several, or it is too long to be looked at.
         """
-        if len(credentials) > self._longest:
+        if len(credentials) == 1 and len(credentials[0]) <= self._longest:
+            return sha256(credentials[0]).digest()
+        return None
+
+    def known(self, digest: bytes | None) -> Principal | None:
+        """
+        Return the caller whose credentials have this *digest*, if they were verified before.
+
+        None if they were not, if the token has expired, and if its key is no longer current: then `verify` decides.
+        """
+        entry = self._cache.get(digest)
+        if entry is None:
             return None
-        hashing = _SHA256.copy()
-        hashing.update(credentials)
-        principal = self._remembered(hashing.digest())
-        if principal is not None:
-            self._reporter.verified(principal)
+        principal, keys, kid, key = entry
+        # Asked of the pool's key set each time: a key may have been withdrawn or replaced since.
+        if keys.get(kid) is not key or self._clock() >= principal.expires_at + self._leeway:
+            return None
+        self._reporter.verified(principal)
         return principal
 
-    async def verify(self, token: str) -> Principal:
+    async def verify(self, token: str, digest: bytes | None = None) -> Principal:
         """
-        Return who *token* speaks for: for everything that is not HTTP, such as the messages of a queue.
+        Return who *token* speaks for.
+
+        Args:
+            token: The token.
+            digest: That of the credentials which it was taken from, if they are not `known`.
 
         Raises:
             InvalidTokenError: It is not to be accepted; see its subclasses.
             KeysUnavailableError: There are no keys to judge it with, and none could be had.
 
         """
-        verdict = self._judge(token)
+        verdict = self._judge(token, digest)
         while isinstance(verdict, _Wanted):
             await verdict.keys.find(verdict.kid)
             # Again from the start: time has passed, and strangers who wait must not hold parsed claims.
-            verdict = self._judge(token)
-        self._reporter.verified(verdict)
+            verdict = self._judge(token, None)
         return verdict
 
-    def _judge(self, token: str) -> Principal | _Wanted:
+    def _judge(self, token: str, digest: bytes | None) -> Principal | _Wanted:
         if not isinstance(token, str) or not token.isascii():
             raise MalformedTokenError("malformed")
         if len(token) > self.max_token_length:
             raise MalformedTokenError("oversized")
         presented = token.encode("ascii")
-        hashing = _BEARER.copy()
-        hashing.update(presented)
-        digest = hashing.digest()
-        remembered = self._remembered(digest)
-        if remembered is not None:
-            return remembered
+        if digest is None:
+            digest = sha256(_SCHEME + presented).digest()
+            remembered = self.known(digest)
+            if remembered is not None:
+                return remembered
         header, kid, payload, claims, signing_input, signature = parse(presented, self.known_headers)
         issuer = claims.get("iss")
         trusted = self._by_issuer.get(issuer) if type(issuer) is str else None
@@ -171,18 +180,8 @@ class Verifier:
             raise SignatureError("signature")
         principal = principal_of(claims, payload)
         self.known_headers.remember(header, kid)
-        self._cache.put(digest, (principal, kid, held), len(presented))
-        return principal
-
-    def _remembered(self, digest: bytes) -> Principal | None:
-        entry = self._cache.get(digest)
-        if entry is None:
-            return None
-        principal, kid, key = entry
-        # Asked of the guard each time: a key may have been withdrawn or replaced since.
-        _, keys = self._by_issuer[principal.issuer]
-        if keys.get(kid) is not key or self._clock() >= principal.expires_at + self._leeway:
-            return None
+        self._cache.put(digest, (principal, keys, kid, held), len(presented))
+        self._reporter.verified(principal)
         return principal
 
     def now(self) -> float:

@@ -212,6 +212,25 @@ async def test_scopes_are_judged_for_each_route(
         assert (await call(app, "GET", "/write", token)).status_code == 403
 
 
+async def test_a_token_has_one_entry_however_its_scheme_is_spelled(
+    make_guard: MakeGuard, pool: LocalPool, call: Call
+) -> None:
+    guard, callers = make_guard(token_cache=1), []
+
+    async def note(request: Request) -> Response:
+        callers.append(guard.principal(request))
+        return PlainTextResponse()
+
+    app = Starlette(routes=[Route("/", note)])
+    guard.install(app)
+    token = pool.mint()
+
+    for scheme in ("Bearer ", "bearer ", "BEARER ", "Bearer  ", "Bearer "):
+        await call(app, "GET", "/", headers={"authorization": scheme + token})
+
+    assert [caller is callers[0] for caller in callers] == [True] * 5
+
+
 async def test_what_a_handler_does_to_its_scopes_is_gone_with_the_request(
     guard: CognitoGuard, call: Call, pool: LocalPool, reader: LocalClient
 ) -> None:
