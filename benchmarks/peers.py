@@ -24,7 +24,7 @@ PACKAGES: Final = tuple(
 
 
 def measure(effort: Effort, progress: Progress) -> Section:
-    """Return the figures of all peers that can be installed, and the names of those that can not."""
+    """Return the figures of all peers that can be installed, and the names of those that cannot."""
     own = environment(PACKAGES, progress)
     done = subprocess.run(
         [own.python, "-m", "benchmarks.peering", str(effort.rounds), str(effort.tokens)],

@@ -193,7 +193,7 @@ def test_an_app_that_says_everything_has_no_findings(guard: CognitoGuard) -> Non
         (lambda guard: WebSocketRoute("/x", RawApp()), "cannot be inspected"),
     ],
 )
-def test_what_nobody_thought_about_is_found(guard: CognitoGuard, extra: Any, problem: str) -> None:
+def test_a_route_that_says_nothing_is_found(guard: CognitoGuard, extra: Any, problem: str) -> None:
     app = guarded(guard, extra(guard))
 
     [finding] = findings(app)
@@ -277,7 +277,7 @@ def test_a_misspelt_scope_is_found(guard: CognitoGuard) -> None:
     assert finding.problem == "requires 'zzz/qqq', which does not exist"
 
 
-def test_fastapis_own_pages_are_not_for_the_app_to_mark(guard: CognitoGuard) -> None:
+def test_fastapis_own_pages_need_no_mark(guard: CognitoGuard) -> None:
     app = FastAPI()
     guard.install(app)
 
@@ -305,6 +305,6 @@ def test_a_strict_app_without_findings_starts(guard: CognitoGuard, backend: Any)
 @pytest.mark.parametrize(
     ("scope", "description"), [("a b", "x"), ("a/b", ""), ("a/b", "x" * 257), ("a/b", None), ("", "x")]
 )
-def test_descriptions_are_such_as_cognito_takes(guard: CognitoGuard, scope: str, description: Any) -> None:
+def test_descriptions_have_the_length_that_cognito_accepts(guard: CognitoGuard, scope: str, description: Any) -> None:
     with pytest.raises(ConfigurationError):
         guard.describe_scopes({scope: description})

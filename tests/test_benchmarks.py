@@ -77,7 +77,7 @@ def test_the_chart_is_one_picture_of_what_was_measured() -> None:
     assert " ".join(texts[4:]) == origin()
 
 
-def test_the_results_begin_with_what_there_is_a_goal_for() -> None:
+def test_the_results_begin_with_the_goals() -> None:
     rows = (
         Row(what="sold", value=9.0, ratio=1.2, baseline="bread", at_most=1.5),
         Row(what="kept", value=9.0, unit="kg", at_least=9.5),

@@ -22,12 +22,12 @@ from cognito_guard.errors import ConfigurationError
         ("aws.cognito.signin.user.admin", ""),
     ],
 )
-def test_a_scope_belongs_to_what_stands_before_its_last_slash(scope: str, identifier: str) -> None:
+def test_a_scope_belongs_to_the_text_before_its_last_slash(scope: str, identifier: str) -> None:
     assert resource_server_of(scope) == identifier
 
 
 @pytest.mark.parametrize("identifier", ["orders", "https://api.example.com"])
-def test_a_short_scope_is_one_of_the_only_resource_server(identifier: str) -> None:
+def test_a_short_scope_belongs_to_the_only_resource_server(identifier: str) -> None:
     assert full_scope("order.read", identifier) == f"{identifier}/order.read"
 
 
@@ -43,7 +43,7 @@ def test_a_scope_with_a_slash_is_full(scope: str, identifier: str | None) -> Non
     assert full_scope(scope, identifier) == scope
 
 
-def test_a_short_scope_of_no_resource_server_can_never_be_met() -> None:
+def test_a_short_scope_without_a_resource_server_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"'order\.read' is a short scope.*resource_servers=\{'orders'\}"):
         full_scope("order.read", None)
 
@@ -54,6 +54,6 @@ def test_another_issuer_may_write_short_scopes() -> None:
 
 
 @pytest.mark.parametrize("scope", ["", "two words", 'quo"te', None, 5, ["a/b"]])
-def test_what_is_no_scope_is_refused(scope: Any) -> None:
+def test_an_invalid_scope_is_refused(scope: Any) -> None:
     with pytest.raises(ConfigurationError, match="is not a scope"):
         full_scope(scope, "orders", allow_short=True)

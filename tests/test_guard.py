@@ -40,13 +40,13 @@ async def reached(request: Request) -> Response:
         ("leeway", -5),
     ],
 )
-def test_options_that_can_not_be_meant_are_refused(make_guard: MakeGuard, option: str, value: Any) -> None:
+def test_invalid_options_are_refused(make_guard: MakeGuard, option: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"{option} must"):
         make_guard(**{option: value})
 
 
 @pytest.mark.parametrize("app", [None, "app", lambda scope: None])
-def test_install_takes_starlette_apps(guard: CognitoGuard, app: Any) -> None:
+def test_install_accepts_only_starlette_apps(guard: CognitoGuard, app: Any) -> None:
     with pytest.raises(ConfigurationError, match="CognitoGuardMiddleware"):
         guard.install(app)
 
@@ -59,7 +59,7 @@ async def test_install_comes_before_the_first_request(guard: CognitoGuard, call:
         guard.install(app)
 
 
-def test_install_is_done_once(guard: CognitoGuard, make_guard: MakeGuard) -> None:
+def test_a_second_install_is_refused(guard: CognitoGuard, make_guard: MakeGuard) -> None:
     app = Starlette()
     guard.install(app)
 
@@ -68,7 +68,7 @@ def test_install_is_done_once(guard: CognitoGuard, make_guard: MakeGuard) -> Non
     make_guard().install(app)
 
 
-def test_public_docs_are_for_apps_that_have_some(guard: CognitoGuard) -> None:
+def test_public_docs_needs_an_app_with_documentation(guard: CognitoGuard) -> None:
     for app in (
         Starlette(),
         FastAPI(openapi_url=None, docs_url=None, redoc_url=None, swagger_ui_oauth2_redirect_url=None),
@@ -125,7 +125,7 @@ async def test_prefetch_says_when_there_are_no_keys(guard: CognitoGuard, fetch: 
         await guard.prefetch()
 
 
-async def test_a_pool_that_is_down_does_not_keep_others_from_their_keys(
+async def test_a_pool_that_is_down_does_not_stop_the_keys_of_others(
     make_guard: MakeGuard, pool: LocalPool, reader: LocalClient
 ) -> None:
     def fetch(url: str, timeout: float) -> bytes:
@@ -172,7 +172,7 @@ async def test_events_tell_what_happens(
     assert failed.error.endswith(": the fetch raised OSError")
 
 
-async def test_a_handler_of_events_that_fails_changes_nothing(
+async def test_an_event_handler_that_fails_changes_nothing(
     make_guard: MakeGuard, call: Call, pool: LocalPool, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(event: events.Event) -> None:
@@ -197,7 +197,7 @@ async def test_a_handler_of_events_that_fails_changes_nothing(
         (lambda pool: pool.mint(client_id="str\nanger"), logging.INFO, "claim_client_id"),
     ],
 )
-async def test_each_refusal_is_one_log_line_of_our_own_words(
+async def test_each_refusal_is_one_log_line_in_our_own_words(
     guard: CognitoGuard, call: Call, pool: LocalPool, caplog: pytest.LogCaptureFixture,
     forge: Callable[[LocalPool], str | None], level: int, reason: str,
 ) -> None:  # fmt: skip
@@ -240,7 +240,7 @@ async def test_principals_of_one_token_are_equal(guard: CognitoGuard, pool: Loca
     assert first != await guard.verify(pool.mint())
 
 
-async def test_an_anonymous_machine_is_known_by_its_client(
+async def test_a_machine_without_sub_is_known_by_its_client(
     guard: CognitoGuard, pool: LocalPool, reader: LocalClient
 ) -> None:
     principal = await guard.verify(pool.mint(sub=None))

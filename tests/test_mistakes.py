@@ -85,7 +85,7 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
 
 
 @pytest.mark.parametrize(("hold_it_wrong", "sentence"), MISTAKES, ids=range(len(MISTAKES)))
-def test_a_mistake_is_answered_with_what_to_write(hold_it_wrong: Callable[[], object], sentence: str) -> None:
+def test_each_mistake_is_answered_with_what_to_write(hold_it_wrong: Callable[[], object], sentence: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         hold_it_wrong()
 

@@ -55,7 +55,7 @@ def test_the_page_shows_every_file_and_folder() -> None:
     assert here - {"__init__"} == set(LEVEL) | BESIDE
 
 
-def test_the_stand_in_knows_configuration_and_errors_alone() -> None:
+def test_the_stand_in_imports_only_configuration_and_errors() -> None:
     for path in (PACKAGE / "local").glob("*.py"):
         # The console judges tokens as a guard does, through the front door, imported when it is asked.
         front_door = {"ANY_CLIENT", "CognitoGuard"} if path.stem == "_judge" else set()
@@ -111,14 +111,14 @@ def test_every_dependency_is_imported_where_it_is_declared() -> None:
         assert imported(paths) - declared(None) == declared(name) - FOR_OTHERS
 
 
-def test_what_pypi_shows_links_to_what_is_there() -> None:
+def test_links_shown_on_pypi_lead_to_existing_pages() -> None:
     links = re.findall(r"\]\(([^)]*)\)", importlib.metadata.metadata("cognito-guard")["Description"])
 
     assert links
     assert [link for link in links if not link.startswith("https://")] == []
 
 
-def test_the_front_door_lists_what_it_opens_to() -> None:
+def test_the_package_lists_its_public_names() -> None:
     assert sorted(cognito_guard.__all__) == cognito_guard.__all__
     assert all(hasattr(cognito_guard, name) for name in cognito_guard.__all__)
 

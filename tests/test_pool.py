@@ -68,12 +68,12 @@ def test_each_partition_has_its_own_suffix(region: str, suffix: str) -> None:
         b"eu-central-1_AbC",
     ],
 )
-def test_what_is_not_a_pool_id_is_refused_with_a_hint(pool_id: Any) -> None:
+def test_an_invalid_pool_id_is_refused_with_a_hint(pool_id: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"AWS console|not an AWS region"):
         UserPool(pool_id, client_ids={"client"})
 
 
-def test_the_longest_pool_id_is_taken() -> None:
+def test_the_longest_pool_id_is_accepted() -> None:
     assert UserPool("eu-central-1_" + "a" * 42, client_ids=ANY_CLIENT).region == "eu-central-1"
 
 
@@ -101,18 +101,18 @@ def test_the_longest_pool_id_is_taken() -> None:
         {"a" * 129},
     ],
 )
-def test_what_is_no_client_id_is_refused_with_what_to_write(client_ids: Any) -> None:
+def test_an_invalid_client_id_is_refused_with_what_to_write(client_ids: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"client_ids must.*Write client_ids=\{'7lhl.*COGNITO_CLIENT_IDS="):
         UserPool(ID, client_ids=client_ids)
 
 
 @pytest.mark.parametrize("client_ids", ["*", {"*"}, ["abc", "*"]])
-def test_a_star_is_no_client_id(client_ids: Any) -> None:
+def test_a_star_is_not_a_client_id(client_ids: Any) -> None:
     with pytest.raises(ConfigurationError, match="write client_ids=ANY_CLIENT"):
         UserPool(ID, client_ids=client_ids, issuers=["https://issuer.example"])
 
 
-def test_the_longest_client_id_is_taken() -> None:
+def test_the_longest_client_id_is_accepted() -> None:
     assert UserPool(ID, client_ids={"a" * 128, "a+b_C"}).client_ids == frozenset({"a" * 128, "a+b_C"})
 
 
@@ -166,7 +166,7 @@ def test_pools_have_a_resource_server_in_common_if_it_is_the_only_one_of_each(
     assert common_resource_server(pools) == common
 
 
-def test_issuers_are_taken_as_they_are_given() -> None:
+def test_issuers_are_kept_as_given() -> None:
     pool = UserPool(ID, client_ids=ANY_CLIENT, issuers=["https://issuer.example/pool"])
 
     assert pool.issuers == ("https://issuer.example/pool",)
@@ -200,7 +200,7 @@ def test_replica_regions_must_be_regions(regions: Any) -> None:
         ({"replica_regions": ["us-eastt-2"]}, "us-eastt-2", "us-east-2"),
     ],
 )
-def test_a_region_that_aws_does_not_list_is_doubted_in_the_log(
+def test_a_region_that_aws_does_not_list_gets_a_warning(
     caplog: pytest.LogCaptureFixture, options: Any, region: str, similar: str
 ) -> None:
     pool = UserPool(ID if options else f"{region}_AbC", client_ids=ANY_CLIENT, **options)
@@ -210,14 +210,14 @@ def test_a_region_that_aws_does_not_list_is_doubted_in_the_log(
     assert f"{pool.pool_id}: AWS lists no region '{region}'; did you mean '{similar}'?" in caplog.text
 
 
-def test_a_region_like_no_other_is_doubted_without_a_guess(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_region_that_resembles_no_other_gets_a_warning_without_a_guess(caplog: pytest.LogCaptureFixture) -> None:
     UserPool("zz-qqqqqqqqqqqqqqqqqqqq-77_AbC", client_ids=ANY_CLIENT)
 
     assert caplog.records[0].getMessage().endswith("AWS lists no region 'zz-qqqqqqqqqqqqqqqqqqqq-77'")
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "eusc-de-east-1", "us-gov-west-1", "us-isob-west-1", "ap-southeast-7"])
-def test_a_region_that_aws_lists_is_not_worth_a_word(caplog: pytest.LogCaptureFixture, region: str) -> None:
+def test_a_region_that_aws_lists_gets_no_warning(caplog: pytest.LogCaptureFixture, region: str) -> None:
     UserPool(f"{region}_AbC", client_ids=ANY_CLIENT, replica_regions=[region])
 
     assert not caplog.records
@@ -269,7 +269,7 @@ def test_other_urls_are_refused(option: str, url: Any) -> None:
         UserPool(ID, client_ids=ANY_CLIENT, **options)
 
 
-def test_an_http_issuer_off_loopback_needs_a_jwks_url_of_its_own() -> None:
+def test_an_http_issuer_off_loopback_needs_its_own_jwks_url() -> None:
     with pytest.raises(ConfigurationError, match="https://"):
         UserPool(ID, client_ids=ANY_CLIENT, issuers=["http://cognito.internal/pool"])
 
@@ -301,20 +301,22 @@ def test_plain_http_may_be_allowed_for_an_issuer(caplog: pytest.LogCaptureFixtur
 
 
 @pytest.mark.parametrize("options", [{}, {"jwks_url": "http://127.0.0.1:9229/jwks.json"}])
-def test_plain_http_that_is_allowed_for_nothing_is_said_so(options: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_permission_for_plain_http_that_is_not_needed_gets_a_warning(
+    options: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     UserPool(ID, client_ids=ANY_CLIENT, allow_insecure_http=True, **options)
 
     assert "allow_insecure_http=True is not needed" in caplog.text
 
 
 @pytest.mark.parametrize("url", ["ftp://cognito:9229", "http://user@cognito:9229", "http://cognito:9229/", ""])
-def test_plain_http_is_all_that_is_allowed(url: str) -> None:
+def test_the_permission_is_for_plain_http_only(url: str) -> None:
     with pytest.raises(ConfigurationError, match="jwks_url must be an absolute URL"):
         UserPool(ID, client_ids=ANY_CLIENT, jwks_url=url, allow_insecure_http=True)
 
 
 @pytest.mark.parametrize("value", ["1", "0", 1, 0, None])
-def test_plain_http_is_allowed_by_true_alone(value: Any) -> None:
+def test_only_true_allows_plain_http(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="allow_insecure_http must be True or False"):
         UserPool(ID, client_ids=ANY_CLIENT, allow_insecure_http=value)
 
@@ -340,7 +342,7 @@ def test_a_saved_key_set_may_be_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"[" * 100_000, None])
-def test_a_file_that_is_no_key_set_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_is_not_a_key_set_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "jwks.json"
     if content is not None:
         path.write_bytes(content)
@@ -398,7 +400,7 @@ def test_the_environment_may_allow_plain_http(value: str | None, allowed: bool) 
 
 
 @pytest.mark.parametrize("value", ["true", "yes", "2", "no"])
-def test_the_environment_allows_plain_http_by_a_one(value: str) -> None:
+def test_only_1_in_the_environment_allows_plain_http(value: str) -> None:
     environ = {"COGNITO_USER_POOL_ID": ID, "COGNITO_CLIENT_IDS": "one", "COGNITO_ALLOW_INSECURE_HTTP": value}
     with pytest.raises(ConfigurationError, match="COGNITO_ALLOW_INSECURE_HTTP must be 1"):
         UserPool.from_env(environ)
@@ -414,7 +416,7 @@ def test_an_empty_variable_is_not_set(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["RESOURCE_SERVERS", "AUDIENCE"])
-def test_a_variable_of_commas_alone_is_refused(name: str) -> None:
+def test_a_variable_with_only_commas_is_refused(name: str) -> None:
     environ = {"COGNITO_USER_POOL_ID": ID, "COGNITO_CLIENT_IDS": "one", f"COGNITO_{name}": ","}
     with pytest.raises(ConfigurationError, match=f"{name.lower()} must"):
         UserPool.from_env(environ)
@@ -440,12 +442,12 @@ def test_a_missing_variable_is_named(missing: str, value: str | None) -> None:
 
 
 @pytest.mark.parametrize("text", ['["a","b"]', "a b", "*", "{a}"])
-def test_client_ids_in_the_environment_are_ids_with_commas_in_between(text: str) -> None:
+def test_client_ids_in_the_environment_are_separated_by_commas(text: str) -> None:
     with pytest.raises(ConfigurationError, match="client_ids must"):
         UserPool.from_env({"COGNITO_USER_POOL_ID": ID, "COGNITO_CLIENT_IDS": text})
 
 
-def test_client_ids_of_commas_alone_are_refused() -> None:
+def test_client_ids_with_only_commas_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="client_ids must"):
         UserPool.from_env({"COGNITO_USER_POOL_ID": ID, "COGNITO_CLIENT_IDS": ","})
 

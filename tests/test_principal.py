@@ -49,7 +49,7 @@ def test_no_attribute_can_be_set_or_deleted(name: str) -> None:
     assert principal == make()
 
 
-def test_what_is_done_to_claims_changes_nobody_elses() -> None:
+def test_a_change_of_claims_changes_nothing_else() -> None:
     principal = make()
     mine: Any = principal.claims
 
@@ -61,7 +61,7 @@ def test_what_is_done_to_claims_changes_nobody_elses() -> None:
     assert principal.claims["cognito:groups"] == ["admins"]
 
 
-def test_what_is_done_to_what_it_was_made_of_changes_nothing() -> None:
+def test_a_change_of_the_original_claims_changes_nothing() -> None:
     claims, scopes, groups = {"roles": ["reader"]}, {"a/b"}, ["admins"]
     principal = make(claims=claims, scopes=scopes, groups=groups)
 
@@ -111,7 +111,7 @@ def test_it_is_copied_and_pickled_whole(twin: Callable[[Principal], Principal]) 
     assert copied.is_authenticated
 
 
-def test_a_changed_one_can_be_made_of_it() -> None:
+def test_a_changed_copy_can_be_made() -> None:
     assert dataclasses.replace(make(), username="bob") == make(username="bob")
 
 
@@ -134,7 +134,7 @@ def test_a_machine_has_its_client_id_as_subject_and_no_username(changes: dict[st
 
 
 @pytest.mark.anyio
-async def test_who_is_a_machine_follows_from_the_grant(
+async def test_the_grant_decides_whether_a_caller_is_a_machine(
     guard: CognitoGuard, pool: LocalPool, reader: LocalClient
 ) -> None:
     assert (await guard.verify(pool.mint())).is_machine
@@ -170,7 +170,7 @@ def test_another_pool_makes_another_identity(issuer: str) -> None:
     assert make(issuer=issuer).identity != make().identity
 
 
-def test_the_client_stands_in_for_a_missing_subject() -> None:
+def test_the_client_id_replaces_a_missing_subject() -> None:
     assert make(subject=None).identity == f"{ISSUER}#{VALUES['client_id']}"
 
 
@@ -263,7 +263,7 @@ def test_a_handler_may_return_it_and_its_json_has_no_claims(
     )
 
 
-def test_a_handler_that_forgets_depends_takes_no_caller_from_a_body(http: TestClient, pool: LocalPool) -> None:
+def test_a_handler_that_forgets_depends_reads_no_caller_from_a_body(http: TestClient, pool: LocalPool) -> None:
     body = jsonable_encoder(make())
 
     answer = http.post("/forgotten", headers={"Authorization": f"Bearer {pool.mint()}"}, json=body)
@@ -279,7 +279,7 @@ def test_the_openapi_document_describes_it(http: TestClient, pool: LocalPool) ->
     assert set(schema["properties"]) == set(VALUES)
 
 
-def test_it_is_read_from_nothing_by_pydantic() -> None:
+def test_pydantic_cannot_read_one_from_json() -> None:
     adapter = TypeAdapter(Principal)
 
     assert adapter.validate_python(make()) == make()

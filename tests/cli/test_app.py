@@ -128,7 +128,9 @@ def test_an_app_is_found(run: Run, arguments: list[str]) -> None:
         (["shop_of_run:app", "--scopes", "./scopes"], "--scopes: there is no file './scopes'"),
     ],
 )
-def test_a_wrong_command_line_is_2_and_says_what_to_write(run: Run, arguments: list[str], sentence: str) -> None:
+def test_a_wrong_command_line_exits_with_2_and_says_what_to_write(
+    run: Run, arguments: list[str], sentence: str
+) -> None:
     code, output, error = run(*arguments)
 
     assert (code, output) == (2, "")
@@ -156,7 +158,9 @@ def test_a_wrong_command_line_is_2_and_says_what_to_write(run: Run, arguments: l
         (["shop_of_run:create_badly", "--factory"], ["shop_of_run:create_badly() fails at", "KeyError"]),
     ],
 )
-def test_an_app_that_cannot_be_made_is_3_and_no_traceback(run: Run, arguments: list[str], sentences: list[str]) -> None:
+def test_an_app_that_cannot_be_made_exits_with_3_without_traceback(
+    run: Run, arguments: list[str], sentences: list[str]
+) -> None:
     code, output, error = run(*arguments)
 
     assert (code, output) == (3, "")
@@ -164,7 +168,7 @@ def test_an_app_that_cannot_be_made_is_3_and_no_traceback(run: Run, arguments: l
     assert "Traceback" not in error
 
 
-def test_scopes_are_no_file(run: Run) -> None:
+def test_a_list_of_scopes_is_not_read_as_a_file(run: Run) -> None:
     assert run("shop_of_run:app", "--scopes", "orders/order.read")[0] == 0
 
 

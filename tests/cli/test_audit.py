@@ -167,7 +167,7 @@ SERVERS = [
 ]
 
 
-def test_scopes_are_what_the_pool_has_to_define(shop: str, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_scopes_of_the_app_are_listed_for_the_pool(shop: str, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("scopes", f"{shop}:app") == 0
 
     assert json.loads(capsys.readouterr().out) == SERVERS
@@ -194,7 +194,7 @@ def test_a_scope_that_no_pool_can_define_is_refused(guard: CognitoGuard, scope: 
         resource_servers(census(app), {})
 
 
-def test_a_scope_without_words_describes_itself(guard: CognitoGuard) -> None:
+def test_a_scope_without_a_description_describes_itself(guard: CognitoGuard) -> None:
     servers = resource_servers([], {"orders/order.read": "", "orders/long": "x" * 256})
 
     [server] = as_json(servers)

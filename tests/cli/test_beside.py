@@ -83,11 +83,11 @@ def test_the_announcement_names_the_program(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.endswith(f"Running beside it: {sys.executable} -c pass\n")
 
 
-def test_a_program_that_a_signal_ends_is_told_as_shells_tell_it() -> None:
+def test_the_exit_code_of_a_program_ended_by_a_signal_is_that_of_shells() -> None:
     assert run(*python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")) == 128 + signal.SIGKILL
 
 
-def test_options_of_the_program_are_not_taken_for_ours(tmp_path: Path) -> None:
+def test_options_of_the_program_are_not_read_as_ours(tmp_path: Path) -> None:
     told = tmp_path / "told"
     script = f"import sys; open({str(told)!r}, 'w').write(' '.join(sys.argv[1:]))"
 
@@ -95,7 +95,7 @@ def test_options_of_the_program_are_not_taken_for_ours(tmp_path: Path) -> None:
     assert told.read_text() == "--port 1 -- -x"
 
 
-def test_a_program_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_program_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--", "/no/such/program") == 3
     assert "/no/such/program cannot be started: No such file or directory" in capsys.readouterr().err
 
@@ -253,7 +253,7 @@ def test_an_env_file_that_is_a_link_stays_one(tmp_path: Path, local_pool: LocalP
 
 
 @pytest.mark.parametrize("content", [None, b"\xff"], ids=["a directory", "no text"])
-def test_an_env_file_that_cannot_be_written_is_said_and_left_alone(
+def test_an_env_file_that_cannot_be_written_is_reported_and_not_changed(
     tmp_path: Path, local_pool: LocalPool, content: bytes | None
 ) -> None:
     path = tmp_path / "there"
@@ -282,7 +282,7 @@ def test_plain_http_over_a_network_needs_its_switch(local_pool: LocalPool, url: 
     assert variables_of(local_pool, url).get("COGNITO_ALLOW_INSECURE_HTTP") == insecure
 
 
-def test_what_the_shell_says_of_another_pool_is_left_out() -> None:
+def test_variables_of_another_pool_are_left_out() -> None:
     environ = environment_with({"COGNITO_CLIENT_IDS": "a"}, {"COGNITO_TOKEN_URL": "https://x", "HOME": "/"})
 
     assert environ == {"COGNITO_CLIENT_IDS": "a", "HOME": "/"}

@@ -104,7 +104,7 @@ def test_the_commands_it_prints_get_tokens() -> None:
     assert "A token for the client writer (orders/order.read stock/write):" in printed
 
 
-def test_there_is_a_console_page_unless_it_is_not_wanted() -> None:
+def test_there_is_a_console_page_unless_switched_off() -> None:
     def console(printed: str) -> int:
         return httpx.get(exported(printed)["COGNITO_TOKEN_URL"].removesuffix("oauth2/token")).status_code
 
@@ -144,7 +144,7 @@ def test_a_file_describes_the_pools(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "flag", [["--pool", "eu-west-1_AbCdEf123"], ["--client", "reader=orders/order.read"], ["--issuer-here"]]
 )
-def test_a_file_and_flags_can_not_both_describe_the_pools(
+def test_a_file_and_flags_cannot_both_describe_the_pools(
     flag: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["local", "--config", str(tmp_path / "cognito.toml"), *flag]) == 2
@@ -185,14 +185,14 @@ def test_what_is_changed_at_the_console_is_saved_at_once(tmp_path: Path) -> None
     assert len(json.loads(path.read_text())["pools"][0]["published"]) == 4
 
 
-def test_a_port_that_is_taken_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_taken_port_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     with listen("127.0.0.1", 0) as taken:
         assert main(["local", "--port", str(taken.getsockname()[1])]) == 3
 
     assert "choose another port with --port" in capsys.readouterr().err
 
 
-def test_listening_for_other_machines_is_warned_of_and_told_as_an_address_to_call(
+def test_listening_for_other_machines_gets_a_warning_and_a_url_that_works(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     # Of all addresses of the machine, which only the loopback one is called by.
@@ -216,7 +216,7 @@ def test_without_uvicorn_it_says_what_to_install() -> None:
 
 
 @pytest.mark.parametrize("number", ["-1", "65536", "http"])
-def test_what_is_no_port_is_a_usage_error(capsys: pytest.CaptureFixture[str], number: str) -> None:
+def test_an_invalid_port_is_a_usage_error(capsys: pytest.CaptureFixture[str], number: str) -> None:
     assert main(["local", f"--port={number}"]) == 2
     assert f"argument --port: invalid port value: '{number}'" in capsys.readouterr().err
 
@@ -230,7 +230,7 @@ def served(pool_keys: PoolKeys, host: str = "127.0.0.1") -> Iterator[str]:
         yield url
 
 
-def test_a_served_pool_is_there_for_the_block_and_gone_after_it(pool_keys: PoolKeys) -> None:
+def test_a_pool_is_served_only_during_the_block(pool_keys: PoolKeys) -> None:
     with served(pool_keys) as url:
         assert httpx.get(url).status_code == 200
 
@@ -243,7 +243,7 @@ def test_any_other_app_is_served_too() -> None:
         assert httpx.get(url).text == "hello"
 
 
-def test_a_host_without_an_address_is_said() -> None:
+def test_a_host_without_an_address_is_reported() -> None:
     with pytest.raises(ConfigurationError, match=r"cannot listen on port 0 of no\.such\.host\.invalid \("):
         listen("no.such.host.invalid", 0)
 
@@ -263,7 +263,7 @@ def test_serving_without_uvicorn_says_what_to_install(
     assert "pip install 'cognito-guard[local]'" in capsys.readouterr().err
 
 
-def test_a_state_that_can_not_be_written_ends_it_before_it_listens(
+def test_a_state_that_cannot_be_written_ends_the_command_before_it_listens(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["local", "--port", "0", "--state", str(tmp_path / "no" / "state.json")]) == 3

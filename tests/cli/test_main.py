@@ -25,7 +25,7 @@ def test_help_lists_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "argv", [[], ["no-such-command"], ["--no-such-option"], ["local", "--port", "66000"], ["local", "--port", "http"]]
 )
-def test_a_wrong_command_line_is_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_command_line_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 2
     assert "usage: cognito-guard" in capsys.readouterr().err
 
@@ -33,7 +33,7 @@ def test_a_wrong_command_line_is_2(argv: list[str], capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("typed", "meant"), [("route", "routes"), ("scope", "scopes"), ("locla", "local"), ("nothing-like-it", None)]
 )
-def test_a_misspelt_command_is_told_the_right_one(
+def test_for_a_misspelt_command_the_right_one_is_named(
     typed: str, meant: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([typed]) == 2
@@ -45,12 +45,12 @@ def test_a_misspelt_command_is_told_the_right_one(
 
 
 @pytest.mark.parametrize("option", ["-V", "--version"])
-def test_the_version_is_told(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([option]) == 0
     assert capsys.readouterr().out == f"cognito-guard {version('cognito-guard')}\n"
 
 
-def test_settings_that_are_wrong_are_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_settings_exit_with_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["local", "--pool", "not a pool id"]) == 2
 
     error = capsys.readouterr().err

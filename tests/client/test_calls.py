@@ -50,21 +50,21 @@ async def test_other_clients_get_token_and_headers(client: ClientCredentials, en
     assert endpoint.calls == 1
 
 
-def test_the_sync_httpx2_client_takes_it(client: ClientCredentials) -> None:
+def test_the_sync_httpx2_client_accepts_it(client: ClientCredentials) -> None:
     transport = httpx2.MockTransport(lambda request: httpx2.Response(200, text=request.headers["authorization"]))
     auth: Any = client
     with httpx2.Client(transport=transport, auth=auth) as http:
         assert http.get("https://api.example").text == f"Bearer {client.token_sync()}"
 
 
-async def test_the_async_httpx2_client_takes_it(client: ClientCredentials) -> None:
+async def test_the_async_httpx2_client_accepts_it(client: ClientCredentials) -> None:
     transport = httpx2.MockTransport(lambda request: httpx2.Response(200, text=request.headers["authorization"]))
     auth: Any = client
     async with httpx2.AsyncClient(transport=transport, auth=auth) as http:
         assert (await http.get("https://api.example")).text == f"Bearer {await client.token()}"
 
 
-def test_without_httpx2_it_is_an_auth_object_of_httpx_alone() -> None:
+def test_without_httpx2_it_is_an_auth_object_of_httpx_only() -> None:
     def import_module(name: str) -> None:
         raise ImportError(name)
 

@@ -41,7 +41,7 @@ ENVIRON = {
         None,
     ],
 )
-def test_what_is_no_token_endpoint_is_told(make_client: Make, url: Any) -> None:
+def test_an_invalid_token_endpoint_is_refused(make_client: Make, url: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^token_url must be the absolute URL of the token endpoint"):
         make_client(token_url=url)
 
@@ -98,7 +98,7 @@ def test_a_secret_may_be_sent_over_loopback(make_client: Make, host: str) -> Non
     ],
     ids=str,
 )
-def test_what_is_invalid_is_told(make_client: Make, options: dict[str, Any], message: str) -> None:
+def test_an_invalid_option_is_refused(make_client: Make, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         make_client(**options)
 
@@ -106,7 +106,7 @@ def test_what_is_invalid_is_told(make_client: Make, options: dict[str, Any], mes
 
 
 @pytest.mark.parametrize("secret", ["", [], ["a", "b", "c"], [""], b"bytes", None, ["a", None], "n\u00f6n", "a\nb"])
-def test_what_is_no_secret_is_told_without_showing_it(make_client: Make, secret: Any) -> None:
+def test_an_invalid_secret_is_refused_without_showing_it(make_client: Make, secret: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^client_secret must be a non-empty string") as caught:
         make_client(client_secret=secret)
 
@@ -131,14 +131,14 @@ def test_variables_describe_a_client() -> None:
 
 @pytest.mark.parametrize("name", sorted(ENVIRON))
 @pytest.mark.parametrize("value", [None, "", "  "])
-def test_a_variable_that_is_missing_is_told(name: str, value: str | None) -> None:
+def test_a_missing_variable_is_reported(name: str, value: str | None) -> None:
     environ = {**ENVIRON, name: value}
 
     with pytest.raises(ConfigurationError, match=f"the environment variable {name} is not set"):
         ClientCredentials.from_env({key: each for key, each in environ.items() if each is not None})
 
 
-def test_variables_hold_all_that_can_be_said(endpoint: Any) -> None:
+def test_every_setting_has_a_variable(endpoint: Any) -> None:
     environ = ENVIRON | {
         "COGNITO_TOKEN_URL": " http://cognito.internal/oauth2/token ",
         "COGNITO_CLIENT_SECRET_2": "the_second_secret",
@@ -171,19 +171,19 @@ def test_plain_http_is_off(value: str) -> None:
         )
 
 
-def test_what_is_neither_yes_nor_no_is_told() -> None:
+def test_a_switch_that_is_neither_1_nor_0_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="COGNITO_ALLOW_INSECURE_HTTP must be 1 or 0, got 'maybe'"):
         ClientCredentials.from_env(ENVIRON | {"COGNITO_ALLOW_INSECURE_HTTP": "maybe"})
 
 
-def test_arguments_win_over_variables() -> None:
+def test_arguments_override_variables() -> None:
     assert "scopes=('c/d',)" in repr(ClientCredentials.from_env(ENVIRON | {"COGNITO_SCOPES": "a/b"}, scopes=["c/d"]))
 
 
 # Status and events
 
 
-def test_status_and_events_show_the_money(
+def test_status_and_events_show_the_cost(
     make_client: Make, clock: Any, settle: Settle, caplog: pytest.LogCaptureFixture, reader: Any
 ) -> None:
     caplog.set_level(logging.INFO, "cognito_guard.client")
@@ -210,7 +210,7 @@ def test_status_and_events_show_the_money(
     )
 
 
-def test_reading_the_status_is_no_call(client: ClientCredentials) -> None:
+def test_reading_the_status_does_not_count_as_a_call(client: ClientCredentials) -> None:
     client.token_sync()
     client.token_sync()
 
@@ -245,7 +245,9 @@ def test_another_price_counts(make_client: Make) -> None:
     assert client.status().spent == 1.0
 
 
-def test_a_handler_that_fails_costs_no_token(make_client: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_event_handler_that_fails_does_not_lose_the_token(
+    make_client: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(event: TokenEvent) -> None:
         raise ZeroDivisionError(event)
 

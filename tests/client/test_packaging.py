@@ -24,7 +24,7 @@ def imports_of(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_the_calling_half_stands_on_errors_and_the_url_check_alone(path: Path) -> None:
+def test_the_calling_half_imports_only_errors_and_the_url_check(path: Path) -> None:
     outside = {name for name in imports_of(path) if not name.startswith("cognito_guard.client.")}
 
     assert outside <= {"cognito_guard._urls", "cognito_guard.errors"}
@@ -42,7 +42,7 @@ def test_nothing_else_imports_the_calling_half() -> None:
     assert not [path for path in others if any("cognito_guard.client" in name for name in imports_of(path))]
 
 
-def test_it_lists_what_it_opens_to() -> None:
+def test_it_lists_its_public_names() -> None:
     assert sorted(client.__all__) == client.__all__
     assert all(hasattr(client, name) for name in client.__all__)
 

@@ -68,7 +68,7 @@ def test_threads_and_event_loops_of_both_kinds_share_one_purchase(client: Client
     assert tokens == [client.token_sync()] * 9
 
 
-async def test_a_waiter_that_is_cancelled_disturbs_no_other(client: ClientCredentials, endpoint: Any) -> None:
+async def test_a_cancelled_waiter_does_not_disturb_others(client: ClientCredentials, endpoint: Any) -> None:
     endpoint.open.clear()
     tokens: list[str] = []
 
@@ -100,7 +100,7 @@ def test_the_loop_of_a_waiter_may_be_closed_before_the_token_comes(
     assert endpoint.calls == 1
 
 
-def test_a_token_that_came_since_the_look_is_used(client: ClientCredentials, endpoint: Any) -> None:
+def test_a_token_that_came_after_the_look_is_used(client: ClientCredentials, endpoint: Any) -> None:
     wait = client._holder.wait()  # noqa: SLF001 - the moment between look and wait
     token = client.token_sync()
 
@@ -221,7 +221,7 @@ def test_the_margin_is_a_twentieth_of_a_life_and_five_seconds_at_most(life: floa
     assert token.renew_at < token.usable_until
 
 
-def test_a_token_of_no_time_serves_those_who_waited_for_it(
+def test_an_expired_token_is_used_by_the_callers_that_waited_for_it(
     client: ClientCredentials, endpoint: Any, clock: Any, api: Any
 ) -> None:
     """An endpoint may take longer to answer than the token is good for."""
@@ -402,7 +402,7 @@ async def test_a_job_under_way_is_joined(client: ClientCredentials, endpoint: An
     assert endpoint.calls == 1
 
 
-async def test_a_late_answer_serves_if_there_is_nothing_newer(
+async def test_a_late_answer_is_used_if_there_is_nothing_newer(
     client: ClientCredentials, endpoint: Any, settle: Settle
 ) -> None:
     endpoint.open.clear()
@@ -456,7 +456,7 @@ def test_without_threads_a_401_stands(client: ClientCredentials, api: Any, witho
     assert api.client(client).get("/orders").status_code == 401
 
 
-def test_a_fault_of_ours_is_an_error_for_who_waits_and_says_no_secret(
+def test_an_internal_error_reaches_waiting_callers_and_shows_no_secret(
     make_client: Make, seams: Seams, caplog: pytest.LogCaptureFixture, reader: Any
 ) -> None:
     def random() -> float:

@@ -86,7 +86,7 @@ def test_a_secret_that_cannot_be_fetched_shows_nothing(
     assert reader.secret not in caplog.text
 
 
-async def test_a_call_that_fails_shows_no_token(client: ClientCredentials) -> None:
+async def test_a_failed_call_shows_no_token(client: ClientCredentials) -> None:
     """The caller's own connection breaks, with our generator on the stack."""
     token = await client.token()
 
@@ -156,7 +156,7 @@ def reachable(thing: Any, depth: int = 2) -> Iterator[Any]:
     ],
     ids=str,
 )
-def test_an_error_says_what_to_do_and_travels(error: TokenRequestError) -> None:
+def test_an_error_says_what_to_do_and_can_be_pickled_and_copied(error: TokenRequestError) -> None:
     """Through pickle and copy, as task queues send errors."""
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301 - made right here
         assert vars(twin) == vars(error)

@@ -125,7 +125,7 @@ def test_one_renews_and_all_use(
     assert new.isdisjoint(old)
 
 
-def test_who_bought_a_token_renews_it_and_others_only_later(
+def test_the_process_that_bought_a_token_renews_it_and_others_only_later(
     make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, timer: Any, settle: Settle
 ) -> None:
     bought, shared = make_client(store=memory), make_client(store=memory)
@@ -142,7 +142,7 @@ def test_who_bought_a_token_renews_it_and_others_only_later(
     assert endpoint.calls == 2
 
 
-def test_a_token_is_renewed_though_who_bought_it_is_gone(
+def test_a_token_is_renewed_although_the_process_that_bought_it_is_gone(
     make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, timer: Any, settle: Settle
 ) -> None:
     make_client(store=memory).token_sync()
@@ -255,7 +255,7 @@ def test_calls_that_can_only_fail_look_once_a_second(
     assert endpoint.calls == 1
 
 
-def test_the_token_of_a_process_that_is_due_itself_is_not_worth_taking(
+def test_a_stored_token_that_is_due_itself_is_not_taken(
     make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, timer: Any, settle: Settle
 ) -> None:
     """Both are past three quarters of their life; adopting the other one would put the purchase off by a moment."""
@@ -273,7 +273,7 @@ def test_the_token_of_a_process_that_is_due_itself_is_not_worth_taking(
     assert endpoint.calls == 3
 
 
-def test_a_new_process_takes_a_token_that_is_due(
+def test_a_new_process_uses_a_token_that_is_due(
     make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, timer: Any
 ) -> None:
     old = make_client(store=memory).token_sync()
@@ -305,7 +305,7 @@ def test_a_new_process_does_not_take_a_token_at_its_end(
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_clients_that_ask_for_something_else_do_not_share(
+def test_clients_with_different_options_do_not_share(
     make_client: Make, endpoint: Any, memory: MemoryStore, change: dict[str, Any]
 ) -> None:
     endpoint.grant(3600)
@@ -345,7 +345,7 @@ def test_processes_in_the_middle_of_a_rotation_share(
     assert endpoint.calls == 1
 
 
-def test_a_process_that_cannot_open_what_is_there_replaces_it(
+def test_a_process_that_cannot_open_the_stored_token_replaces_it(
     make_client: Make, endpoint: Any, memory: MemoryStore, reader: LocalClient, clock: Any
 ) -> None:
     make_client(store=memory).token_sync()
@@ -370,9 +370,7 @@ class Watched(MemoryStore):
         return super().put(key, entry, lifetime)
 
 
-def test_an_answer_that_comes_late_gives_way_to_a_newer_token(
-    make_client: Make, endpoint: Any, clock: Any, timer: Any
-) -> None:
+def test_a_late_answer_does_not_replace_a_newer_token(make_client: Make, endpoint: Any, clock: Any, timer: Any) -> None:
     """The claim of a slow process ended, and another one bought meanwhile."""
     store = Watched(timer=timer)
     slow, quick = make_client(store=store), make_client(store=store)
@@ -390,7 +388,7 @@ def test_an_answer_that_comes_late_gives_way_to_a_newer_token(
     assert tokens[0] == tokens[1] == make_client(store=store).token_sync()
 
 
-def test_an_answer_that_comes_late_serves_if_the_newer_one_cannot_be_opened(
+def test_a_late_answer_is_used_if_the_newer_one_cannot_be_opened(
     make_client: Make, key: str, endpoint: Any, timer: Any, reader: LocalClient
 ) -> None:
     store = Watched(timer=timer)
@@ -503,7 +501,7 @@ def test_a_token_that_was_put_before_the_claim_was_given_is_used(
     assert MemoryStore.claim(store, key, "anyone", 10)
 
 
-def test_a_fleet_leaves_an_endpoint_alone_that_is_over_quota(
+def test_a_fleet_does_not_ask_an_endpoint_that_is_over_quota(
     make_client: Make, endpoint: Any, memory: MemoryStore, clock: Any, timer: Any, settle: Settle
 ) -> None:
     clients = [make_client(store=memory) for _ in range(8)]
@@ -599,7 +597,9 @@ def test_a_store_that_is_back_is_used_again(
 
 
 @pytest.mark.parametrize("entry", ["text", StoredToken("text", 1), StoredToken(b"sealed", "one")], ids=str)  # type: ignore[arg-type]
-def test_a_store_that_answers_nonsense_is_away(make_client: Make, endpoint: Any, timer: Any, entry: Any) -> None:
+def test_a_store_with_invalid_answers_counts_as_unavailable(
+    make_client: Make, endpoint: Any, timer: Any, entry: Any
+) -> None:
     class Odd(MemoryStore):
         def get(self, key: str) -> StoredToken | None:
             answer: StoredToken = entry
@@ -611,7 +611,7 @@ def test_a_store_that_answers_nonsense_is_away(make_client: Make, endpoint: Any,
     assert client.status().store_away
 
 
-def test_a_store_is_left_alone_for_as_long_as_a_call_hangs(seams: Seams, timer: Any) -> None:
+def test_a_store_is_not_asked_while_a_call_hangs(seams: Seams, timer: Any) -> None:
     broken = Broken("hangs")
     store = BoundedStore(as_store(broken), timeout=0.0, seams=seams)
     for _ in range(10):
@@ -682,7 +682,7 @@ def test_an_entry_that_was_copied_to_another_key_does_not_open(token: Token) -> 
 
 
 @pytest.mark.parametrize("damaged", [b"", b"nonsense", b"\xff", b"gAAAAA"])
-def test_what_is_damaged_does_not_open(token: Token, damaged: bytes) -> None:
+def test_a_damaged_entry_does_not_open(token: Token, damaged: bytes) -> None:
     seal = Seal(["secret"], "key", 0.75)
 
     assert seal.open(damaged) is None

@@ -81,11 +81,11 @@ def store(stage: Stage) -> TokenStore:
 # What each promises
 
 
-def test_there_is_nothing_at_first(store: TokenStore) -> None:
+def test_a_new_store_is_empty(store: TokenStore) -> None:
     assert store.get("key") is None
 
 
-def test_what_is_put_is_got(store: TokenStore) -> None:
+def test_a_stored_entry_is_returned(store: TokenStore) -> None:
     assert store.put("key", StoredToken(b"\x00sealed\xff", 1), 60)
 
     assert store.get("key") == StoredToken(b"\x00sealed\xff", 1)
@@ -164,7 +164,7 @@ def test_a_claim_ends_when_its_owner_releases_it(store: TokenStore) -> None:
     assert store.claim("key", "two", 10)
 
 
-def test_nobody_else_releases_a_claim(store: TokenStore) -> None:
+def test_another_owner_cannot_release_a_claim(store: TokenStore) -> None:
     store.claim("key", "one", 10)
     store.release("key", "two")
     store.release("another", "one")
@@ -364,7 +364,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(file_store: FileStore, pat
     assert sorted(each.name for each in path.parent.iterdir()) == ["tokens", "tokens.lock"]
 
 
-def test_a_file_that_is_there_is_used(file_store: FileStore, path: Path, clock: Any) -> None:
+def test_an_existing_file_is_used(file_store: FileStore, path: Path, clock: Any) -> None:
     file_store.put("key", StoredToken(b"sealed", 1), 60)
 
     assert FileStore(path, clock=clock).get("key") == StoredToken(b"sealed", 1)
@@ -410,7 +410,7 @@ def test_redis_keys_have_a_prefix_and_an_end() -> None:
         assert 9_000 < client.pttl("orders:key:claim") <= 10_000
 
 
-def test_a_redis_that_is_away_is_found_out_at_once() -> None:
+def test_an_unavailable_redis_is_noticed_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     store = RedisStore(f"redis://127.0.0.1:{port}/0")
@@ -428,7 +428,7 @@ def test_a_redis_that_hangs_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://redis.example", "redis.example:6379", ""])
-def test_a_url_of_something_else_is_told_without_its_password(url: str) -> None:
+def test_the_error_about_another_url_does_not_show_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError, match="must start with redis://") as caught:
         RedisStore(url)
 

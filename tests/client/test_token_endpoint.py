@@ -188,7 +188,7 @@ GRANT = {"access_token": "a.b.c", "expires_in": 300, "token_type": "Bearer"}
 
 
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER"])
-def test_a_bearer_token_is_taken(kind: str) -> None:
+def test_a_bearer_token_is_accepted(kind: str) -> None:
     assert read(200, GRANT | {"token_type": kind}) == Grant("a.b.c", 300.0)
 
 
@@ -228,12 +228,12 @@ def test_a_life_that_is_not_stated_is_the_shortest_that_cognito_allows() -> None
     ],
     ids=str,
 )
-def test_what_is_no_bearer_token_is_not_taken(change: dict[str, Any]) -> None:
+def test_an_answer_without_a_bearer_token_is_refused(change: dict[str, Any]) -> None:
     assert read(200, GRANT | change) == Failure("invalid_answer", 200)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b'{"access_token":', b"[" * 100_000, b"\xff"])
-def test_what_is_no_json_object_is_no_token(body: bytes) -> None:
+def test_an_answer_that_is_not_a_json_object_has_no_token(body: bytes) -> None:
     assert read(200, body) == Failure("invalid_answer", 200)
     assert read(400, body) == Failure("invalid_answer", 400)
 
@@ -264,31 +264,31 @@ def test_a_secret_does_not_follow_a_redirect(client: ClientCredentials, endpoint
         (400, {"error": "LimitExceededException"}),
     ],
 )
-def test_over_quota_may_pass(status: int, content: object) -> None:
+def test_a_request_over_quota_may_succeed_later(status: int, content: object) -> None:
     assert read(status, content) == Failure("throttled", status, passing=True)
     assert read(status, content, **{"retry-after": "7"}) == Failure("throttled", status, 7.0, passing=True)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
-def test_a_server_error_may_pass(status: int) -> None:
+def test_after_a_server_error_a_request_may_succeed_later(status: int) -> None:
     assert read(status, b"<html>") == Failure("unavailable", status, passing=True)
     assert read(status, b"", **{"retry-after": "7"}) == Failure("unavailable", status, 7.0, passing=True)
 
 
 @pytest.mark.parametrize("code", ["temporarily_unavailable", "server_error", "slow_down"])
-def test_some_oauth_errors_may_pass(code: str) -> None:
+def test_after_some_oauth_errors_a_request_may_succeed_later(code: str) -> None:
     assert read(400, {"error": code}) == Failure(code, 400, passing=True)
 
 
 @pytest.mark.parametrize("code", ["invalid_client", "invalid_scope", "invalid_grant", "made_up"])
-def test_other_oauth_errors_do_not_pass(code: str) -> None:
+def test_after_other_oauth_errors_no_request_succeeds(code: str) -> None:
     assert read(400, {"error": code}) == Failure(code, 400)
 
 
 @pytest.mark.parametrize(
     "code", [None, 7, "", "two words", "x" * 65, "<b>", SECRET, "SECRET".lower() + "_of_the_client_a+b"]
 )
-def test_what_is_no_error_code_is_not_repeated(code: Any) -> None:
+def test_text_that_is_not_an_error_code_is_not_repeated(code: Any) -> None:
     assert read(400, {"error": code}) == Failure("invalid_answer", 400)
 
 
@@ -492,7 +492,7 @@ def test_purchases_that_401s_cause_are_ever_further_apart(timer: Any) -> None:
     ]  # fmt: skip
 
 
-def test_a_failure_is_told(make_client: Make, endpoint: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_is_reported(make_client: Make, endpoint: Any, caplog: pytest.LogCaptureFixture) -> None:
     events: list[TokenEvent] = []
     client = make_client(on_event=events.append)
     endpoint.say(400, {"error": "invalid_scope"})

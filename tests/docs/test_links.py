@@ -71,7 +71,7 @@ def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["README.md", "SECURITY.md", "CONTRIBUTING.md"])
-def test_what_is_shown_outside_of_the_repository_has_absolute_links(name: str) -> None:
+def test_pages_shown_outside_of_the_repository_have_absolute_links(name: str) -> None:
     assert targets(ROOT / name)
     assert [target for target in targets(ROOT / name) if not target.startswith("https://")] == []
 

@@ -62,7 +62,7 @@ def test_its_python_does_what_it_asserts(number: int) -> None:
     exec(compile(code[number], f"docs/local.md, example {number}", "exec"), {})  # noqa: S102 - our own page
 
 
-def test_its_commands_are_ones() -> None:
+def test_its_commands_parse() -> None:
     commands = re.findall(r"^\$ (cognito-guard .*)$", "\n".join(blocks("console")), re.MULTILINE)
 
     options = [parsed(command) for command in commands]
@@ -71,7 +71,7 @@ def test_its_commands_are_ones() -> None:
     assert options[2].env_file == Path(".env")
 
 
-def test_its_flags_and_operations_are_those_that_there_are() -> None:
+def test_its_flags_and_operations_exist() -> None:
     served = GUIDE[GUIDE.index("Served are `GetClientToken`") : GUIDE.index("Errors have Cognito's names")]
 
     assert set(re.findall(r"`(\w+)`", served)) == {*READING, *CHANGING}
@@ -86,7 +86,7 @@ def test_its_file_describes_two_clients(described: LocalPool) -> None:
     assert (writer.secret, writer.access_token_validity) == ("writer_secret_writer_secret_", 900)
 
 
-def test_what_its_file_has_in_comments_are_settings_too(tmp_path: Path) -> None:
+def test_the_settings_in_its_comments_exist(tmp_path: Path) -> None:
     (text,) = blocks("toml")
     config = tmp_path / "cognito.toml"
     config.write_text(text.replace("# issuer =", "issuer ="))
@@ -126,7 +126,7 @@ def test_the_urls_of_the_compose_file_are_served_by_its_other_service(
     assert set(services["api"]["depends_on"]) == {"cognito"}
 
 
-def test_the_health_check_asks_for_the_keys_and_ports_are_open_to_this_machine_alone(
+def test_the_health_check_asks_for_the_keys_and_ports_are_open_only_to_this_machine(
     services: dict[str, Any], described: LocalPool
 ) -> None:
     words = services["cognito"]["healthcheck"]["test"]

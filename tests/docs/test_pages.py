@@ -93,7 +93,9 @@ async def test_a_tenant_in_a_claim(keys: KeyRing, call: Call) -> None:
 @pytest.mark.parametrize(
     ("metadata", "client_id"), [({"tenant": "umbrella"}, CLIENT), ({}, CLIENT), ({"tenant": "acme"}, "another")]
 )
-def test_the_trigger_refuses_who_does_not_act_for_the_tenant(metadata: dict[str, str], client_id: str) -> None:
+def test_the_trigger_refuses_a_client_that_does_not_act_for_the_tenant(
+    metadata: dict[str, str], client_id: str
+) -> None:
     with pytest.raises(PermissionError):
         trigger(metadata, client_id)
 

@@ -94,7 +94,7 @@ async def test_two_apps_know_nothing_of_each_others_orders(
 @pytest.mark.parametrize(
     "content", [b"", b"tea", b'{"item": ""}', b'{"item": "tea", "quantity": 0}'], ids=["nothing", "text", "blank", "0"]
 )
-async def test_what_is_no_order_is_unprocessable(app: Starlette, call: Call, may_write: str, content: bytes) -> None:
+async def test_an_invalid_order_is_unprocessable(app: Starlette, call: Call, may_write: str, content: bytes) -> None:
     headers = {"content-type": "application/json"}
     response = await call(app, "POST", "/orders", may_write, content=content, headers=headers)
 
@@ -126,14 +126,14 @@ async def test_a_malformed_header_is_a_bad_request(app: Starlette, call: Call) -
     assert (response.status_code, response.headers["www-authenticate"]) == (400, MALFORMED)
 
 
-async def test_reading_takes_the_scope_to_read(app: Starlette, call: Call, may_only_write: str) -> None:
+async def test_reading_needs_the_scope_to_read(app: Starlette, call: Call, may_only_write: str) -> None:
     response = await call(app, "GET", "/orders", may_only_write)
 
     assert (response.status_code, response.headers["www-authenticate"]) == (403, lacks("orders/order.read"))
 
 
 @pytest.mark.parametrize("content", [b'{"item": "tea"}', b"no order"])
-async def test_writing_takes_the_scope_to_write_whatever_is_sent(
+async def test_writing_needs_the_scope_to_write_even_with_an_invalid_body(
     app: Starlette, call: Call, may_read: str, content: bytes
 ) -> None:
     """403 beats 422: a caller who may not place orders learns nothing about how they look."""
@@ -172,7 +172,7 @@ def test_the_feed_asks_strangers_for_a_token(client: TestClient) -> None:
     assert (denial.value.status_code, denial.value.headers["www-authenticate"]) == (401, "Bearer")
 
 
-def test_the_feed_takes_the_scope_to_read(client: TestClient, may_only_write: str) -> None:
+def test_the_feed_needs_the_scope_to_read(client: TestClient, may_only_write: str) -> None:
     with ExitStack() as connections, pytest.raises(WebSocketDenialResponse) as denial:
         connections.enter_context(client.websocket_connect("/feed", headers=bearer(may_only_write)))
 

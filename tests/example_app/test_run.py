@@ -291,7 +291,7 @@ class Visit:
 
 @pytest.mark.usefixtures("_undisturbed")
 @pytest.mark.parametrize(("option", "framework"), [((), "FastAPI"), (("--starlette",), "Starlette")])
-def test_the_api_of_ones_choice_is_served_until_interrupted(option: tuple[str, ...], framework: str) -> None:
+def test_the_chosen_api_is_served_until_interrupted(option: tuple[str, ...], framework: str) -> None:
     visit = Visit("/health")
 
     assert visit.to(*FREE_PORTS, *option, environ={}) == 0
@@ -360,7 +360,7 @@ def test_a_bad_value_is_one_sentence(
 
 @pytest.mark.usefixtures("_undisturbed")
 @pytest.mark.parametrize("option", ["--port", "--cognito-port", "--worker-port"])
-def test_a_port_in_use_is_told_before_anything_starts(capsys: pytest.CaptureFixture[str], option: str) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(capsys: pytest.CaptureFixture[str], option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main([*FREE_PORTS, option, str(taken.getsockname()[1])], {}) == 1
 
@@ -371,7 +371,7 @@ def test_a_port_in_use_is_told_before_anything_starts(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("number", ["-1", "65536", "http"])
-def test_what_is_no_port_is_a_usage_error(capsys: pytest.CaptureFixture[str], number: str) -> None:
+def test_an_invalid_port_is_a_usage_error(capsys: pytest.CaptureFixture[str], number: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main([f"--port={number}"], {})
 

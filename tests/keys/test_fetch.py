@@ -60,7 +60,7 @@ def test_the_body_of_a_plain_200_is_returned(server: Any) -> None:
     assert fetch(server.url, AT_LEISURE) == BODY
 
 
-def test_it_asks_for_json_as_it_is_and_says_who_asks(server: Any) -> None:
+def test_it_asks_for_uncompressed_json_and_names_itself(server: Any) -> None:
     server.answer(BODY)
 
     fetch(server.url + "?a=b", AT_LEISURE)
@@ -96,7 +96,7 @@ def test_a_redirect_is_not_followed(make_server: Callable[[], Any], status: int)
     assert target.heads == []
 
 
-def test_an_error_is_known_by_its_head_and_its_body_not_waited_for(server: Any) -> None:
+def test_an_error_status_does_not_wait_for_its_body(server: Any) -> None:
     server.answer(b"", status="503 Service Unavailable", length=1_000)
 
     with pytest.raises(FetchError, match="503"):
@@ -150,12 +150,12 @@ def full() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_host_that_takes_no_connections_is_given_up(full: int) -> None:
+def test_a_host_that_does_not_accept_connections_is_given_up(full: int) -> None:
     with pytest.raises(FetchError, match=rf"^no connection to 127\.0\.0\.1:{full} within 0\.25 s$"):
         fetch(f"http://127.0.0.1:{full}/", SOON)
 
 
-def test_a_look_up_that_hangs_is_given_up_and_ends_in_peace(server: Any) -> None:
+def test_a_look_up_that_hangs_is_given_up(server: Any) -> None:
     gate = threading.Event()
     before = set(threading.enumerate())
 
@@ -172,7 +172,7 @@ def test_a_look_up_that_hangs_is_given_up_and_ends_in_peace(server: Any) -> None
     look_up.join()
 
 
-def test_a_look_up_that_fails_is_told(server: Any) -> None:
+def test_a_look_up_that_fails_is_reported(server: Any) -> None:
     def resolve(*_: Any, **__: Any) -> list[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -180,7 +180,7 @@ def test_a_look_up_that_fails_is_told(server: Any) -> None:
         fetch(f"http://cognito.example:{server.port}/", AT_LEISURE, resolve=resolve)
 
 
-def test_a_host_that_refuses_is_told() -> None:
+def test_a_refused_connection_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -188,7 +188,7 @@ def test_a_host_that_refuses_is_told() -> None:
         fetch(f"http://127.0.0.1:{port}/", AT_LEISURE)
 
 
-def test_64_kib_are_taken(server: Any) -> None:
+def test_64_kib_are_accepted(server: Any) -> None:
     server.answer(b" " * MAX_LENGTH)
 
     assert fetch(server.url, AT_LEISURE) == b" " * 65_536
@@ -238,7 +238,7 @@ def gzipped(body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["gzip", "GZIP"])
-def test_gzip_is_taken_though_it_was_not_asked_for(server: Any, name: str) -> None:
+def test_gzip_is_accepted_although_not_asked_for(server: Any, name: str) -> None:
     server.answer(gzipped(BODY), f"Content-Encoding: {name}")
 
     assert fetch(server.url, AT_LEISURE) == BODY
@@ -255,7 +255,7 @@ def test_64_kib_is_the_limit_after_decompression(server: Any, length: int, taken
             fetch(server.url, AT_LEISURE)
 
 
-def test_a_bomb_is_not_inflated(server: Any) -> None:
+def test_a_gzip_bomb_is_not_inflated(server: Any) -> None:
     """Sixty MB in 64 KiB; inflating them would show."""
     bomb = gzipped(bytes(60_000_000))
     assert len(bomb) < MAX_LENGTH
@@ -308,7 +308,7 @@ def test_a_broken_or_unknown_encoding_is_refused(server: Any, body: bytes, encod
         pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200_000, id="endless-head"),
     ],
 )
-def test_an_answer_that_is_no_http_is_refused_without_being_quoted(server: Any, answer: bytes) -> None:
+def test_an_answer_that_is_not_http_is_refused_without_being_quoted(server: Any, answer: bytes) -> None:
     server.say(answer)
 
     with pytest.raises(FetchError, match=r"^the answer from 127\.0\.0\.1:\d+ is cut short or not HTTP$"):
@@ -335,14 +335,14 @@ def test_the_words_beside_a_status_do_not_matter(server: Any, line: bytes) -> No
     assert fetch(server.url, AT_LEISURE) == BODY
 
 
-def test_a_transfer_encoding_that_nobody_asked_for_is_refused(server: Any) -> None:
+def test_an_unrequested_transfer_encoding_is_refused(server: Any) -> None:
     server.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n")
 
     with pytest.raises(FetchError, match="cut short or not HTTP"):
         fetch(server.url, AT_LEISURE)
 
 
-def test_what_follows_the_body_is_not_looked_at_nor_waited_for(server: Any) -> None:
+def test_bytes_after_the_body_are_neither_read_nor_waited_for(server: Any) -> None:
     """A server may keep the connection open, whatever it was asked."""
     gate = threading.Event()
 
@@ -365,7 +365,7 @@ def test_any_answer_gives_a_body_or_our_error(server: Any, noise: bytes, start: 
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http://", "nonsense", "http://127.0.0.1:99999/", "http://[::1/"])
-def test_a_url_that_can_not_be_fetched_is_our_error_too(url: str) -> None:
+def test_a_url_that_cannot_be_fetched_raises_our_error(url: str) -> None:
     with pytest.raises(FetchError, match=r"^the request failed: "):
         fetch(url, AT_LEISURE)
 
@@ -439,7 +439,7 @@ def test_the_authorities_of_certifi_are_trusted_unless_the_environment_names_oth
         pytest.param("elsewhere.example", True, "Hostname mismatch", id="another-host"),
     ],
 )
-def test_a_certificate_that_proves_nothing_is_refused(
+def test_an_untrusted_certificate_is_refused(
     tls_server: Any, certificate: Path, monkeypatch: pytest.MonkeyPatch, host: str, trusted: bool, reason: str
 ) -> None:
     if trusted:
@@ -453,7 +453,7 @@ def test_a_certificate_that_proves_nothing_is_refused(
     assert tls_server.heads == []
 
 
-def test_an_address_that_leads_nowhere_does_not_use_up_the_time(server: Any, full: int) -> None:
+def test_an_unreachable_address_does_not_use_up_the_time(server: Any, full: int) -> None:
     """Such as IPv6 on a machine that has an address of that kind, but no way out."""
     server.answer(BODY)
 
@@ -516,7 +516,7 @@ def test_a_proxy_may_be_named_in_several_ways(
     assert credentials.removesuffix(b"\r\n\r\n") == sent
 
 
-def test_a_proxy_can_not_put_in_an_answer_of_its_own(proxy: Any) -> None:
+def test_a_proxy_cannot_insert_its_own_answer(proxy: Any) -> None:
     """What comes before the handshake is nothing that the host has said."""
 
     def play(conn: socket.socket) -> None:
@@ -530,12 +530,12 @@ def test_a_proxy_can_not_put_in_an_answer_of_its_own(proxy: Any) -> None:
         assert fetch(URL, AT_LEISURE) == BODY
 
 
-def test_a_proxy_does_not_vouch_for_the_host(proxy: Any) -> None:
+def test_a_proxy_does_not_replace_the_certificate_of_the_host(proxy: Any) -> None:
     with pytest.raises(FetchError, match="Hostname mismatch"):
         fetch("https://elsewhere.example/", AT_LEISURE)
 
 
-def test_the_refusal_of_a_proxy_is_told(proxy: Any) -> None:
+def test_the_refusal_of_a_proxy_is_reported(proxy: Any) -> None:
     proxy.answer(b"", status="407 Proxy Authentication Required")
 
     with pytest.raises(FetchError, match=r"^the proxy's status 407 instead of 200$"):
@@ -562,14 +562,14 @@ def test_loopback_and_no_proxy_go_past_the_proxy(
 
 
 @pytest.mark.parametrize("value", ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1", "http://127.0.0.1:many"])
-def test_a_proxy_that_can_not_be_used_is_a_failed_fetch(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_proxy_that_cannot_be_used_is_a_failed_fetch(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
 
     with pytest.raises(FetchError, match=r"^the proxy that the environment names cannot be used$"):
         fetch(URL, AT_LEISURE)
 
 
-def test_fetches_at_once_do_not_get_into_each_others_way(make_server: Callable[[], Any]) -> None:
+def test_concurrent_fetches_do_not_disturb_each_other(make_server: Callable[[], Any]) -> None:
     servers = [make_server() for _ in range(8)]
     bodies: dict[str, bytes] = {}
     for number, server in enumerate(servers):

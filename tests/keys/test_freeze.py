@@ -114,7 +114,7 @@ async def test_a_first_fetch_that_was_frozen_is_not_waited_for(
 
 
 @pytest.mark.anyio
-async def test_a_rotated_key_is_found_though_a_frozen_attempt_hangs(
+async def test_a_rotated_key_is_found_although_a_frozen_attempt_hangs(
     frozen: KeySet, turns: Turns, timer: Any, pool: LocalPool, jwks: Any
 ) -> None:
     await anyio.to_thread.run_sync(load, frozen, turns, jwks())
@@ -231,7 +231,7 @@ def test_there_are_two_attempts_at_most(frozen: KeySet, turns: Turns, timer: Any
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("starter", [True, False], ids=["started-it", "joined-it"])
-async def test_who_was_frozen_while_waiting_tries_once_more(
+async def test_a_request_that_was_frozen_while_waiting_tries_once_more(
     frozen: KeySet, turns: Turns, timer: Any, kid: str, jwks: Any, starter: bool
 ) -> None:
     if not starter:
@@ -272,7 +272,7 @@ async def test_start_up_that_was_frozen_tries_once_more(frozen: KeySet, turns: T
 
 
 @pytest.mark.anyio
-async def test_once_more_is_not_twice_more(
+async def test_a_request_tries_only_once_more(
     make_keys: Callable[..., KeySet], turns: Turns, timer: Any, kid: str
 ) -> None:
     keys = make_keys(fetch=turns)
@@ -296,7 +296,7 @@ async def test_once_more_is_not_twice_more(
 
 
 @pytest.mark.anyio
-async def test_who_joined_an_attempt_from_before_the_rotation_asks_once_more(
+async def test_a_request_that_joined_an_attempt_from_before_the_rotation_asks_once_more(
     make_keys: Callable[..., KeySet], turns: Turns, timer: Any, pool: LocalPool, jwks: Any
 ) -> None:
     """The answer under way was given before the key existed."""
@@ -315,7 +315,7 @@ async def test_who_joined_an_attempt_from_before_the_rotation_asks_once_more(
 
 
 @pytest.mark.anyio
-async def test_who_started_an_attempt_that_brought_keys_asks_no_more(
+async def test_a_request_that_started_a_successful_attempt_does_not_ask_again(
     make_keys: Callable[..., KeySet], turns: Turns, timer: Any, jwks: Any
 ) -> None:
     keys = make_keys(fetch=turns, policy=KeyPolicy(max_age=100, stale_for=1_000, cooldown=0.001))
@@ -349,7 +349,7 @@ def outlived(frozen: KeySet, turns: Turns, timer: Any) -> tuple[Future[bytes], F
     return old, turns.next()
 
 
-def test_its_failure_is_told_once(
+def test_its_failure_is_reported_once(
     frozen: KeySet, outlived: tuple[Future[bytes], Future[bytes]], events: list[Event], jwks: Any
 ) -> None:
     old, new = outlived
@@ -366,7 +366,7 @@ def test_its_failure_is_told_once(
 
 
 @pytest.mark.parametrize("last", ["old", "new"])
-def test_its_keys_are_taken_unless_newer_ones_are_held(
+def test_its_keys_are_used_unless_newer_ones_are_held(
     frozen: KeySet, outlived: tuple[Future[bytes], Future[bytes]], timer: Any, jwks: Any, pool: LocalPool, last: str
 ) -> None:
     old, new = outlived
@@ -390,7 +390,7 @@ def test_its_keys_are_taken_unless_newer_ones_are_held(
     assert frozen.status()["age"] == 0
 
 
-def test_keys_are_as_old_as_the_question(frozen: KeySet, turns: Turns, timer: Any, jwks: Any, kid: str) -> None:
+def test_the_age_of_keys_counts_from_the_request(frozen: KeySet, turns: Turns, timer: Any, jwks: Any, kid: str) -> None:
     """The answer lay unread while the process was frozen: nobody knows what the pool has done meanwhile."""
     frozen.refresh_if_due()
     turn = turns.next()

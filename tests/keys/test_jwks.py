@@ -91,7 +91,7 @@ def changed(member: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, A
 
 
 @pytest.mark.parametrize("change", UNUSABLE)
-def test_an_odd_member_is_passed_over(
+def test_an_unusable_member_is_ignored(
     good: Mapping[str, str], other: Mapping[str, str], change: Mapping[str, Any]
 ) -> None:
     odd = changed(good, change)
@@ -101,7 +101,7 @@ def test_an_odd_member_is_passed_over(
 
 
 @pytest.mark.parametrize("change", UNUSABLE)
-def test_a_set_of_odd_members_alone_is_none(good: Mapping[str, str], change: Mapping[str, Any]) -> None:
+def test_a_set_with_only_unusable_members_is_refused(good: Mapping[str, str], change: Mapping[str, Any]) -> None:
     with pytest.raises(NoUsableKeyError, match="holds no usable key"):
         usable_keys({"keys": [changed(good, change)]})
 
@@ -125,7 +125,7 @@ def test_a_member_for_rs256_is_usable(good: Mapping[str, str], change: Mapping[s
 
 
 @pytest.mark.parametrize("odd", [None, 1, "key", [], [["kid", "a"]], {}, True])
-def test_a_member_that_is_no_object_is_passed_over(good: Mapping[str, str], odd: object) -> None:
+def test_a_member_that_is_not_an_object_is_ignored(good: Mapping[str, str], odd: object) -> None:
     assert set(usable_keys({"keys": [odd, good, odd]})) == {good["kid"]}
 
 
@@ -148,7 +148,7 @@ def test_a_key_under_two_names_has_both(good: Mapping[str, str]) -> None:
     assert set(usable_keys({"keys": [good, changed(good, {"kid": "another"})]})) == {good["kid"], "another"}
 
 
-def test_an_unusable_namesake_takes_nothing_from_a_good_key(good: Mapping[str, str]) -> None:
+def test_an_unusable_key_of_the_same_name_does_not_affect_a_good_one(good: Mapping[str, str]) -> None:
     assert set(usable_keys({"keys": [changed(good, {"use": "enc"}), good]})) == {good["kid"]}
 
 
@@ -291,18 +291,18 @@ def test_real_keys_of_other_sizes_verify(bits: int) -> None:
         pytest.param(b'{"keys": ' + b"9" * 5_000 + b"}", id="a-number-beyond-all-limits"),
     ],
 )
-def test_what_is_no_json_is_refused(document: bytes) -> None:
+def test_a_document_that_is_not_json_is_refused(document: bytes) -> None:
     with pytest.raises(NoUsableKeyError, match="is not JSON"):
         parse_jwks(document)
 
 
-def test_deep_nesting_is_refused_where_the_parser_can_take_it_too() -> None:
+def test_deep_nesting_is_refused_even_if_the_parser_accepts_it() -> None:
     with pytest.raises(NoUsableKeyError):
         parse_jwks(b'{"keys":' * 7_000 + b"1" + b"}" * 7_000)
 
 
 @pytest.mark.parametrize("document", [b"null", b"1", b'"keys"', b"[]", b'[{"keys": []}]', b"NaN"])
-def test_what_is_no_json_object_is_refused(document: bytes) -> None:
+def test_json_that_is_not_an_object_is_refused(document: bytes) -> None:
     with pytest.raises(NoUsableKeyError, match="is not a JSON object"):
         parse_jwks(document)
 
@@ -315,7 +315,7 @@ def test_a_set_without_keys_is_refused(jwks: dict[str, Any]) -> None:
         parse_jwks(json.dumps(jwks).encode())
 
 
-def test_a_seed_may_be_a_tuple_of_read_only_mappings(good: Mapping[str, str]) -> None:
+def test_a_saved_key_set_may_be_a_tuple_of_read_only_mappings(good: Mapping[str, str]) -> None:
     assert set(usable_keys(MappingProxyType({"keys": (good,)}))) == {good["kid"]}
 
 

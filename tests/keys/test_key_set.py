@@ -114,7 +114,7 @@ def seed(request: pytest.FixtureRequest, pool: LocalPool, tmp_path: Path) -> Any
     return path
 
 
-def test_a_saved_set_serves_at_once_and_is_replaced_when_the_network_is_there(
+def test_a_saved_set_is_used_at_once_and_replaced_when_the_network_works(
     make_keys: Callable[..., KeySet],
     pool: LocalPool,
     seed: Any,
@@ -175,7 +175,7 @@ def test_a_saved_set_without_usable_keys_is_refused_at_construction(
 
 
 @pytest.mark.anyio
-async def test_each_pool_has_keys_of_its_own_even_under_the_same_kid(
+async def test_each_pool_has_its_own_keys_even_under_the_same_kid(
     make_guard: Callable[..., CognitoGuard], pool_keys: PoolKeys, clock: Any
 ) -> None:
     first = LocalPool("eu-central-1_First", keys=pool_keys, clock=clock)
@@ -204,7 +204,7 @@ async def test_each_pool_has_keys_of_its_own_even_under_the_same_kid(
 
 
 @pytest.mark.anyio
-async def test_an_outage_of_one_pool_is_none_of_the_other(
+async def test_an_outage_of_one_pool_does_not_affect_the_other(
     make_guard: Callable[..., CognitoGuard],
     pool: LocalPool,
     pool_keys: PoolKeys,
@@ -322,7 +322,7 @@ def test_the_urls_of_an_attempt_share_its_time(
     assert timeouts == [3.0, 1.5]
 
 
-def test_if_all_urls_fail_each_is_named_and_each_reason_told_once(
+def test_if_all_urls_fail_each_is_named_with_each_reason_once(
     make_keys: Callable[..., KeySet], user_pool: UserPool, fetch: Any, timer: Any, settle: Any
 ) -> None:
     keys = make_keys(user_pool, fetch=only("none", fetch))

@@ -65,7 +65,7 @@ class Lifespan:
 
 
 @pytest.mark.anyio
-async def test_shutdown_lets_a_fetch_end_that_is_about_to(
+async def test_shutdown_waits_for_a_fetch_that_is_about_to_end(
     make_guard: Callable[..., CognitoGuard], fetch: Any, timer: Any
 ) -> None:
     def ends_when_waited_for(url: str, timeout: float) -> bytes:

@@ -132,7 +132,7 @@ def test_a_fetch_may_raise_anything(
     settle(keys)
 
 
-def test_an_on_event_that_raises_harms_nobody(
+def test_an_on_event_that_raises_has_no_effect(
     make_guard: Callable[..., CognitoGuard],
     pool: LocalPool,
     reader: LocalClient,
@@ -186,7 +186,7 @@ def test_an_on_event_may_ask_the_guard(
 # -- outage
 
 
-def test_keys_serve_until_stale_for_and_not_a_moment_longer(
+def test_keys_are_used_until_stale_for_and_no_longer(
     loaded: KeySet, fetch: Any, kid: str, timer: Any, settle: Any, at_once: Any
 ) -> None:
     fetch.fail(FetchError("no"))
@@ -209,7 +209,7 @@ def test_keys_serve_until_stale_for_and_not_a_moment_longer(
     settle(loaded)
 
 
-def test_when_keys_run_out_no_cooldown_stands_in_the_way(
+def test_when_keys_are_dropped_no_cooldown_delays_the_next_attempt(
     make_keys: Callable[..., KeySet], fetch: Any, kid: str, timer: Any, settle: Any
 ) -> None:
     """Or an outage that is long over would go on for the rest of it."""
@@ -223,7 +223,7 @@ def test_when_keys_run_out_no_cooldown_stands_in_the_way(
     settle(keys)
 
 
-def test_a_long_cooldown_has_no_say_while_there_are_no_keys(
+def test_the_cooldown_does_not_count_while_there_are_no_keys(
     make_keys: Callable[..., KeySet], fetch: Any, kid: str, timer: Any, settle: Any
 ) -> None:
     keys = make_keys(policy=KeyPolicy(cooldown=5_000))
@@ -275,7 +275,7 @@ async def test_attempts_are_backed_off_from_one_second_to_thirty(
 
 
 @pytest.mark.anyio
-async def test_after_a_recovery_the_back_off_begins_anew(
+async def test_after_a_recovery_the_back_off_starts_again(
     make_keys: Callable[..., KeySet], fetch: Any, kid: str, timer: Any
 ) -> None:
     keys = make_keys()
@@ -346,7 +346,7 @@ async def test_an_outage_is_answered_with_503_and_retry_after(
     await internals_of(guard).verifier.settle()
 
 
-def test_the_log_tells_the_story_of_an_outage_in_a_few_lines(
+def test_an_outage_takes_few_log_lines(
     make_keys: Callable[..., KeySet],
     fetch: Any,
     pool: LocalPool,

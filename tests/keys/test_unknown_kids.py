@@ -47,7 +47,7 @@ async def test_a_flood_of_made_up_kids_costs_one_attempt_per_cooldown(
 
 
 @pytest.mark.anyio
-async def test_attempts_that_fail_count_as_well(loaded: KeySet, fetch: Any, timer: Any) -> None:
+async def test_failed_attempts_count_too(loaded: KeySet, fetch: Any, timer: Any) -> None:
     fetch.fail(FetchError("no"))
     timer.advance(10)
 
@@ -105,7 +105,7 @@ async def test_a_rotated_key_is_usable_within_one_cooldown_while_junk_keeps_comi
 
 
 @pytest.mark.anyio
-async def test_whoever_is_first_with_a_rotated_key_gets_in_at_once(
+async def test_the_first_token_with_a_rotated_key_is_accepted_at_once(
     loaded: KeySet, fetch: Any, pool: LocalPool, timer: Any
 ) -> None:
     timer.advance(10)

@@ -49,7 +49,7 @@ async def test_a_hundred_first_requests_make_one_fetch(
 
 
 @pytest.mark.anyio
-async def test_a_fetch_that_is_slow_serves_all_who_came_meanwhile(
+async def test_a_slow_fetch_serves_all_requests_that_came_meanwhile(
     make_keys: Callable[..., KeySet], fetch: Any, kid: str, make_gate: Any
 ) -> None:
     gate = make_gate(fetch)
@@ -73,7 +73,7 @@ async def test_a_fetch_that_is_slow_serves_all_who_came_meanwhile(
 
 
 @pytest.mark.anyio
-async def test_whoever_started_the_fetch_may_go_away(
+async def test_the_request_that_started_the_fetch_may_be_cancelled(
     make_keys: Callable[..., KeySet], fetch: Any, kid: str, make_gate: Any
 ) -> None:
     gate = make_gate(fetch)
@@ -101,7 +101,9 @@ async def test_whoever_started_the_fetch_may_go_away(
 
 
 @pytest.mark.anyio
-async def test_everybody_may_go_away(make_keys: Callable[..., KeySet], fetch: Any, kid: str, make_gate: Any) -> None:
+async def test_all_waiting_requests_may_be_cancelled(
+    make_keys: Callable[..., KeySet], fetch: Any, kid: str, make_gate: Any
+) -> None:
     gate = make_gate(fetch)
     keys = make_keys(fetch=gate)
 
@@ -134,7 +136,7 @@ async def test_a_request_may_be_cancelled_at_each_of_its_awaits(
 
 
 @pytest.mark.anyio
-async def test_a_fetch_that_ends_before_anybody_can_wait_for_it_is_not_missed(
+async def test_a_fetch_that_ends_before_a_request_waits_for_it_is_not_missed(
     make_keys: Callable[..., KeySet], fetch: Any, pool: LocalPool, kid: str, timer: Any, settle_from_a_thread: Any
 ) -> None:
     """The race of a fast fetch: it is over between the first look at the keys and the moment to wait."""
@@ -371,14 +373,14 @@ async def test_settled_means_that_the_thread_is_gone(
 
 
 @pytest.mark.anyio
-async def test_to_settle_what_was_never_used_is_no_work(keys: KeySet, fetch: Any) -> None:
+async def test_settle_does_nothing_for_unused_keys(keys: KeySet, fetch: Any) -> None:
     await keys.settle()
 
     assert fetch.calls == 0
 
 
 @pytest.mark.anyio
-async def test_a_fetch_that_overstays_is_not_waited_for_for_ever(
+async def test_a_fetch_that_never_ends_is_not_waited_for_for_ever(
     make_keys: Callable[..., KeySet], fetch: Any, kid: str, make_gate: Any
 ) -> None:
     """A fetch of the user's own that heeds no timeout: requests are answered, and so is the shutdown."""
@@ -414,7 +416,7 @@ def test_nothing_keeps_a_key_set_alive(make_keys: Callable[..., KeySet], settle:
     assert reference() is None
 
 
-def test_a_thread_that_can_not_be_started_is_a_failed_attempt(
+def test_a_thread_that_cannot_be_started_is_a_failed_attempt(
     loaded: KeySet,
     make_keys: Callable[..., KeySet],
     fetch: Any,

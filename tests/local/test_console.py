@@ -62,7 +62,7 @@ async def ask(http: httpx.AsyncClient, what: str, *, status: int = 200, **asked:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9229", "localhost:9229", "pools.localhost", "[::1]:9229", "192.168.1.2"])
-async def test_the_page_is_there_under_addresses_and_local_names(http: httpx.AsyncClient, host: str) -> None:
+async def test_the_page_is_served_at_addresses_and_local_names(http: httpx.AsyncClient, host: str) -> None:
     response = await http.get("/", headers={"Host": host})
 
     assert response.status_code == 200
@@ -72,7 +72,7 @@ async def test_the_page_is_there_under_addresses_and_local_names(http: httpx.Asy
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:9229", "", "[::1"])
 @pytest.mark.parametrize("path", ["/", "/console/state"])
-async def test_a_name_that_was_pointed_here_gets_nothing(http: httpx.AsyncClient, host: str, path: str) -> None:
+async def test_a_host_name_that_points_here_is_refused(http: httpx.AsyncClient, host: str, path: str) -> None:
     # What DNS rebinding looks like: to the browser, page and request are of one origin.
     headers = OWN | {"Host": host, "Origin": f"http://{host}"}
     response = await http.request("GET" if path == "/" else "POST", path, headers=headers, content=b"{}")
@@ -119,7 +119,7 @@ async def test_no_browser_is_told_that_another_origin_may_ask(http: httpx.AsyncC
     assert "access-control-allow-origin" not in response.headers
 
 
-async def test_what_cognito_serves_is_for_all_origins_still(http: httpx.AsyncClient) -> None:
+async def test_cognitos_own_endpoints_stay_open_to_all_origins(http: httpx.AsyncClient) -> None:
     response = await http.get(f"/{POOL_ID}/.well-known/jwks.json", headers={"Origin": "https://app.example"})
 
     assert response.headers["access-control-allow-origin"] == "*"
@@ -146,7 +146,7 @@ async def test_the_page_is_one_file_with_style_and_scripts_that_carry_the_nonce(
         assert part in response.text
 
 
-async def test_the_console_can_be_done_without(pool_keys: PoolKeys) -> None:
+async def test_the_console_can_be_left_out(pool_keys: PoolKeys) -> None:
     local = LocalCognito(LocalPool(keys=pool_keys), console=False)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(local), base_url=HERE) as client:
         assert (await client.get("/")).status_code == 405
@@ -156,7 +156,7 @@ async def test_the_console_can_be_done_without(pool_keys: PoolKeys) -> None:
 # What is answered
 
 
-async def test_the_state_is_all_that_there_is(http: httpx.AsyncClient, local: LocalCognito) -> None:
+async def test_the_state_has_everything_that_the_page_shows(http: httpx.AsyncClient, local: LocalCognito) -> None:
     await http.get(f"/{POOL_ID}/.well-known/jwks.json")
     local.faults.token = Fault(delay=1.5)
 
@@ -195,7 +195,9 @@ async def test_why_a_request_was_refused_is_shown(http: httpx.AsyncClient) -> No
     assert "orders/nope" in seen["reason"]
 
 
-async def test_clients_of_users_are_told_from_those_of_machines(http: httpx.AsyncClient, local: LocalCognito) -> None:
+async def test_clients_for_users_and_for_machines_are_distinguished(
+    http: httpx.AsyncClient, local: LocalCognito
+) -> None:
     local.pool.add_client(name="page", scopes=["openid"], secrets=(), allowed_flows=["code"])
 
     clients = (await ask(http, "state"))["pools"][0]["clients"]
@@ -217,7 +219,7 @@ async def test_the_environment_of_an_api_is_ready_to_copy(pool_keys: PoolKeys, i
     assert configured.issuer == pool.issuer
 
 
-async def test_its_own_requests_are_no_traffic(http: httpx.AsyncClient, local: LocalCognito) -> None:
+async def test_its_own_requests_are_not_recorded(http: httpx.AsyncClient, local: LocalCognito) -> None:
     await http.get("/")
     await ask(http, "state")
 
@@ -236,7 +238,7 @@ async def test_its_own_requests_are_no_traffic(http: httpx.AsyncClient, local: L
         pytest.param({"kind": "id"}, {"cognito:username": "somebody", "token_use": "id"}, id="ID token"),
     ],
 )
-async def test_tokens_of_each_kind_are_to_be_had(
+async def test_tokens_of_each_kind_can_be_made(
     http: httpx.AsyncClient, local: LocalCognito, asked: dict[str, Any], claims: dict[str, Any]
 ) -> None:
     token = (await ask(http, "token", client_id="reader", **asked))["token"]
@@ -262,7 +264,7 @@ async def test_a_token_lives_as_long_as_was_chosen(http: httpx.AsyncClient, kind
 
 
 @pytest.mark.parametrize("lifetime", [0, -1, 10 * 365 * 86_400 + 1, True, 60.0, "60", [], 10**30])
-async def test_a_lifetime_that_is_no_number_of_seconds_is_refused(http: httpx.AsyncClient, lifetime: object) -> None:
+async def test_a_lifetime_that_is_not_a_number_of_seconds_is_refused(http: httpx.AsyncClient, lifetime: object) -> None:
     answer = await ask(http, "token", status=400, client_id="reader", kind="machine", lifetime=lifetime)
 
     assert answer["error"] == "lifetime must be a whole number of seconds, 1 to 315360000."
@@ -270,7 +272,7 @@ async def test_a_lifetime_that_is_no_number_of_seconds_is_refused(http: httpx.As
 
 @pytest.mark.parametrize("kind", ["machine", "user"])
 @pytest.mark.parametrize("flaw", FLAWS)
-async def test_a_token_with_a_flaw_is_refused_for_that_flaw_alone(
+async def test_a_token_with_a_flaw_is_refused_only_for_that_flaw(
     http: httpx.AsyncClient, local: LocalCognito, kind: str, flaw: str
 ) -> None:
     token = (await ask(http, "token", client_id="reader", kind=kind, flaw=flaw, username="jane"))["token"]
@@ -325,7 +327,7 @@ async def test_a_client_that_was_added_gets_tokens(pool_keys: PoolKeys) -> None:
     assert claims_of(answer.json()["access_token"])["scope"] == "orders/order.write"
 
 
-async def test_a_client_is_good_for_an_hour_unless_something_else_is_said(
+async def test_tokens_of_a_client_are_valid_for_an_hour_by_default(
     http: httpx.AsyncClient, local: LocalCognito
 ) -> None:
     client_id = (await ask(http, "clients", name="x", scopes=["orders/order.read"]))["client_id"]
@@ -336,7 +338,7 @@ async def test_a_client_is_good_for_an_hour_unless_something_else_is_said(
 
 
 @pytest.mark.parametrize("identifier", ["orders", "https://api.example/stock"])
-async def test_a_scope_that_was_added_is_there_beside_the_old_ones(pool_keys: PoolKeys, identifier: str) -> None:
+async def test_an_added_scope_is_kept_beside_the_old_ones(pool_keys: PoolKeys, identifier: str) -> None:
     changes: list[tuple[str, ...]] = []
     pool = LocalPool(POOL_ID, keys=pool_keys)
     pool.add_resource_server("orders", {"order.read": "Read orders"})
@@ -358,7 +360,7 @@ async def test_a_scope_that_was_added_is_there_beside_the_old_ones(pool_keys: Po
 
 
 @pytest.mark.parametrize("name", ["order.read", "", "a/b", "a b", "ü"])
-async def test_a_scope_that_cognito_would_not_take_changes_nothing(
+async def test_a_scope_that_cognito_would_not_accept_changes_nothing(
     http: httpx.AsyncClient, local: LocalCognito, name: str
 ) -> None:
     assert (await ask(http, "scopes", status=400, identifier="orders", name=name))["error"]
@@ -369,7 +371,7 @@ async def test_a_scope_that_cognito_would_not_take_changes_nothing(
 # Keys
 
 
-async def test_keys_are_changed_and_each_change_is_told_of(pool_keys: PoolKeys) -> None:
+async def test_each_change_of_keys_is_reported(pool_keys: PoolKeys) -> None:
     changes: list[str] = []
     pool = LocalPool(POOL_ID, keys=pool_keys)
     local = LocalCognito(pool, on_change=lambda: changes.append(pool.keys.access.kid))
@@ -394,7 +396,7 @@ async def test_a_key_that_signs_without_being_published_is_shown(http: httpx.Asy
     assert {key["signs"]: key["published"] for key in keys} == {"access tokens": False, "ID tokens": True}
 
 
-async def test_a_key_that_signs_is_not_taken_for_a_published_one_of_its_name(pool_keys: PoolKeys) -> None:
+async def test_a_signing_key_is_not_confused_with_a_published_one_of_the_same_name(pool_keys: PoolKeys) -> None:
     other = SigningKey(kid=pool_keys.access.kid)
     pool = LocalPool(POOL_ID, keys=pool_keys, published=[other, pool_keys.identity])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(LocalCognito(pool)), base_url=HERE) as http:
@@ -412,7 +414,7 @@ async def test_keys_that_were_rotated_out_sign_nothing_new(http: httpx.AsyncClie
 
 @pytest.mark.parametrize("action", ["withdraw", "replace", "rotate"])
 @pytest.mark.parametrize("use", ["access", "identity"])
-async def test_what_was_done_to_a_key_is_undone(pool_keys: PoolKeys, action: str, use: str) -> None:
+async def test_a_change_of_a_key_can_be_undone(pool_keys: PoolKeys, action: str, use: str) -> None:
     changes: list[str] = []
     pool = LocalPool(POOL_ID, keys=pool_keys)
     pool.add_client(name="reader", client_id="reader", scopes=["openid"], allowed_flows=["code"])
@@ -456,7 +458,7 @@ async def test_nothing_is_undone_after_other_code_has_changed_the_keys(
     assert local.pool.keys is rotated
 
 
-async def test_what_failed_is_not_there_to_be_undone(http: httpx.AsyncClient) -> None:
+async def test_a_failed_change_cannot_be_undone(http: httpx.AsyncClient) -> None:
     await ask(http, "keys", status=400, action="withdraw", kid="none")
 
     assert (await ask(http, "state"))["pools"][0]["undo"] is None
@@ -531,7 +533,9 @@ async def test_a_fault_of_other_code_is_described(
         pytest.param("faults", {"route": "_sleep", "fault": "none"}, id="no such route"),
     ],
 )
-async def test_what_cannot_be_done_is_said(http: httpx.AsyncClient, what: str, asked: dict[str, Any]) -> None:
+async def test_an_impossible_action_is_refused_with_a_reason(
+    http: httpx.AsyncClient, what: str, asked: dict[str, Any]
+) -> None:
     assert (await ask(http, what, status=400, **asked))["error"]
 
 
@@ -548,7 +552,7 @@ async def test_what_cannot_be_done_is_said(http: httpx.AsyncClient, what: str, a
         b'{"a": ' + b"9" * 5000 + b"}",
     ],
 )
-async def test_a_body_that_is_no_object_is_refused(http: httpx.AsyncClient, body: bytes) -> None:
+async def test_a_body_that_is_not_an_object_is_refused(http: httpx.AsyncClient, body: bytes) -> None:
     assert (await http.post("/console/state", headers=OWN, content=body)).status_code == 400
 
 
@@ -583,7 +587,7 @@ _MEMBERS = st.fixed_dictionaries(
 @pytest.mark.parametrize("what", ["state", "token", "judge", "keys", "clients", "scopes", "faults"])
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=_MEMBERS)
-def test_whatever_is_sent_is_answered_or_refused(pool_keys: PoolKeys, what: str, asked: dict[str, Any]) -> None:
+def test_any_request_is_answered_or_refused(pool_keys: PoolKeys, what: str, asked: dict[str, Any]) -> None:
     async def statuses() -> list[int]:
         pool = LocalPool(POOL_ID, keys=pool_keys)
         pool.add_resource_server("orders", {"order.read": "Read orders"})
@@ -620,7 +624,7 @@ async def test_a_body_of_over_64_kib_is_not_read(local: LocalCognito, size: int,
     assert await statuses_after(local, {"type": "http.request", "body": b"{}".ljust(size)}) == [status]
 
 
-async def test_somebody_who_leaves_is_not_answered(local: LocalCognito) -> None:
+async def test_a_caller_that_disconnects_is_not_answered(local: LocalCognito) -> None:
     assert await statuses_after(local, {"type": "http.disconnect"}) == []
 
 
@@ -664,7 +668,7 @@ async def test_a_pool_whose_issuer_is_its_own_url_judges_by_it(pool_keys: PoolKe
     assert {check["outcome"] for check in checks} == {"passed"}
 
 
-async def test_the_page_is_given_what_was_found(http: httpx.AsyncClient, local: LocalCognito) -> None:
+async def test_the_page_gets_what_was_found(http: httpx.AsyncClient, local: LocalCognito) -> None:
     checks = (await ask(http, "judge", token=local.mint(lifetime=-1)))["checks"]
 
     assert [*checks[5]] == ["name", "outcome", "reason", "description", "found", "expected"]

@@ -246,7 +246,7 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
         assert not page.one("#flawed").is_displayed()
         assert set(page.check(token).values()) == {"passed"}
 
-    def test_the_curl_line_of_a_client_is_one_that_works(self, page: Page, url: str) -> None:
+    def test_the_curl_line_of_a_client_works(self, page: Page, url: str) -> None:
         page.choose("#client", "reader")
         page.get_token()
 
@@ -289,7 +289,7 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
 
         assert page.get_token()["scope"] == "a/b"
 
-    def test_the_scopes_of_another_client_are_ticked_anew(self, page: Page) -> None:
+    def test_the_scopes_of_another_client_are_ticked_again(self, page: Page) -> None:
         page.choose("#client", "reader")
         page.click("#scopes input")
         page.choose("#client", page.find("#client option")[1].get_attribute("value"))
@@ -316,7 +316,7 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
         assert [*page.check(token).values()].count("failed") == 1
         assert f"({FLAWS[flaw].reason})" in page.text("#failed")
 
-    def test_a_token_can_be_had_with_the_keyboard_alone(self, page: Page) -> None:
+    def test_a_token_can_be_made_with_the_keyboard_only(self, page: Page) -> None:
         for _ in range(30):
             page.focused.send_keys(TAB)
             if page.focused.text == "Get token":
@@ -327,7 +327,7 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
 
     # Checking a token
 
-    def test_each_thing_that_is_wrong_with_a_token_is_named(self, page: Page, local: LocalCognito) -> None:
+    def test_each_flaw_of_a_token_is_named(self, page: Page, local: LocalCognito) -> None:
         token = local.mint("orders/order.read", client_id="stranger", lifetime=-60)
 
         outcomes = page.check(token[:-8] + "AAAAAAAA")
@@ -347,7 +347,7 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
         page.click("#rest-count")
         assert page.find("#rest-checks li")[0].is_displayed() is True
 
-    def test_a_good_token_takes_two_lines(self, page: Page, local: LocalCognito) -> None:
+    def test_the_check_of_a_good_token_has_two_lines(self, page: Page, local: LocalCognito) -> None:
         page.check(local.mint())
 
         assert page.text("#verdict") == "Accepted. Its scopes decide what it may do."
@@ -436,7 +436,7 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
         assert f"{LOGISTICS}/track" in page.text("#client-scopes")
         assert page.text("#announcer") == f"The scope {LOGISTICS}/track was added."
 
-    def test_what_cannot_be_added_is_said_in_place(self, page: Page) -> None:
+    def test_an_error_is_shown_beside_its_form(self, page: Page) -> None:
         page.click("#add-scope-part summary")
         page.type("#scope-server", "orders")
         page.type("#scope-name", "order.read")
@@ -486,7 +486,7 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
         assert set(page.check(token).values()) == {"passed"}
         assert page.focused.tag_name == "button"
 
-    def test_the_key_set_is_broken_and_mended(self, page: Page, local: LocalCognito, url: str) -> None:
+    def test_the_key_set_is_broken_and_repaired(self, page: Page, local: LocalCognito, url: str) -> None:
         jwks = f"{url}/{local.pool.pool_id}/.well-known/jwks.json"
 
         page.choose("#fault-jwks", "error")
@@ -537,13 +537,13 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
         assert page.find("img") == []
         assert page.browser.title == "Local Cognito"
 
-    def test_a_refused_request_says_why(self, page: Page, url: str) -> None:
+    def test_a_refused_request_shows_the_reason(self, page: Page, url: str) -> None:
         ask_for_token(url, "orders/<b>nope</b>")
         page.wait(lambda: page.find("#requests .reason"))
 
         assert "orders/<b>nope</b>" in page.text("#requests .reason")
 
-    def test_errors_alone_can_be_shown(self, page: Page, url: str) -> None:
+    def test_only_errors_can_be_shown(self, page: Page, url: str) -> None:
         ask_for_token(url)
         page.refresh()
         page.wait(lambda: page.find("#requests tbody tr"))
@@ -557,7 +557,7 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
         assert "400" in page.text("#requests tbody")
         assert len(page.find("#requests tbody tr")) == 1
 
-    def test_the_first_request_is_there_to_copy(self, page: Page, url: str) -> None:
+    def test_the_first_request_can_be_copied(self, page: Page, url: str) -> None:
         assert (
             page.text("#first")
             == f"curl -sS -u 'reader:{'reader_' * 4}' -d grant_type=client_credentials {url}/oauth2/token"
@@ -614,7 +614,7 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     @pytest.mark.parametrize("width", [320, 390, 768, 1280])
-    def test_nothing_sticks_out_and_all_text_is_readable(
+    def test_nothing_overflows_and_all_text_is_readable(
         self, page: Page, local: LocalCognito, url: str, width: int, scheme: str
     ) -> None:
         page.show(width, 844, scheme=scheme)
@@ -643,7 +643,7 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
         assert looked > 100
         assert poor == []
 
-    def test_everything_on_a_phone_is_large_enough_for_a_finger(self, page: Page, local: LocalCognito) -> None:
+    def test_controls_on_a_phone_are_large_enough(self, page: Page, local: LocalCognito) -> None:
         page.show(*PHONE)
         local.faults.jwks = Fault(status=500)
         page.refresh()
@@ -656,7 +656,7 @@ class TestTheConsolePage:  # pragma: no cover - skipped where there is no browse
 
         assert page.run(TARGETS) == []
 
-    def test_every_control_has_a_name_of_its_own(self, page: Page, local: LocalCognito) -> None:
+    def test_every_control_has_a_different_name(self, page: Page, local: LocalCognito) -> None:
         local.faults.jwks = local.faults.token = Fault(status=500)
         page.refresh()
         page.wait(lambda: page.find("#active-faults li"))

@@ -86,7 +86,7 @@ async def test_a_slow_answer_is_the_usual_one(
     assert sleeps.seconds == [2.5]
 
 
-async def test_a_fault_of_tokens_leaves_the_rest_of_the_aws_api_alone(local: LocalCognito) -> None:
+async def test_a_fault_of_tokens_does_not_affect_the_rest_of_the_aws_api(local: LocalCognito) -> None:
     local.faults.token = Fault(status=500)
     asked = {"UserPoolId": "eu-central-1_LocalPool0"}
 
@@ -194,6 +194,6 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_gets_no_answer(loc
 @pytest.mark.parametrize(
     "settings", [{"delay": -0.1}, {"delay": math.inf}, {"delay": math.nan}, {"status": 199}, {"status": 600}]
 )
-def test_a_fault_that_can_not_be_is_refused(settings: dict[str, Any]) -> None:
+def test_an_impossible_fault_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         Fault(**settings)

@@ -110,7 +110,7 @@ print(json.dumps({
 
 
 @pytest.mark.parametrize("how", ["authlib, basic", "authlib, post", "requests-oauthlib", "boto3 GetClientToken"])
-def test_a_python_client_gets_a_token_and_uses_it(  # pragma: no cover - skipped where it can not be installed
+def test_a_python_client_gets_a_token_and_uses_it(  # pragma: no cover - skipped where it cannot be installed
     running: Running, foreign_python: str, how: str
 ) -> None:
     arguments = [how, f"{running.cognito}/oauth2/token", running.api, running.reader.client_id, SECRET]
@@ -152,7 +152,7 @@ def test_curl_gets_a_token_and_uses_it(running: Running, how: str) -> None:  # p
     assert output_of([*status, "--json", '{"item": "tea"}', f"{running.api}/orders"]) == "403"
 
 
-def test_newman_runs_the_postman_collection(  # pragma: no cover - skipped where it can not be installed
+def test_newman_runs_the_postman_collection(  # pragma: no cover - skipped where it cannot be installed
     running: Running, node_modules: Path
 ) -> None:
     variables = {"client_id": running.reader.client_id, "client_secret": SECRET}

@@ -84,14 +84,16 @@ def guard_free_double(local: LocalCognito, pool_keys: PoolKeys) -> Double:
         pytest.param({"headers": {"kid": "other"}}, {"key": "unknown_key", "signature": None}, id="kid"),
     ],
 )
-async def test_what_else_is_wrong_is_found_as_well(
+async def test_further_flaws_are_found_too(
     local: LocalCognito, changes: dict[str, Any], expected: dict[str, str | None]
 ) -> None:
     assert await outcomes(local.pool, local.mint(**changes)) == expected
 
 
 @pytest.mark.parametrize("issuer", [None, 7, "no URL", "https://cognito.example/"])
-async def test_after_an_issuer_that_no_guard_could_have_all_is_open(local: LocalCognito, issuer: object) -> None:
+async def test_after_an_issuer_that_no_guard_could_have_all_checks_are_open(
+    local: LocalCognito, issuer: object
+) -> None:
     found = await outcomes(local.pool, local.mint(iss=issuer))
 
     assert found.pop("issuer") == "claim_iss"
@@ -100,18 +102,18 @@ async def test_after_an_issuer_that_no_guard_could_have_all_is_open(local: Local
 
 
 @pytest.mark.parametrize("token", ["", "a", "a.b.c", "a.W10.c", "a." + "W1" * 5000, "a.gA.c"])
-async def test_no_token_at_all_fails_at_its_shape(local: LocalCognito, token: str) -> None:
+async def test_an_empty_token_fails_at_its_form(local: LocalCognito, token: str) -> None:
     assert (await judge(local.pool, token))[0].outcome == "failed"
 
 
-async def test_without_published_keys_there_is_none_to_judge_with(local: LocalCognito) -> None:
+async def test_without_published_keys_the_key_is_not_found(local: LocalCognito) -> None:
     for kid in [key["kid"] for key in local.jwks()["keys"]]:
         local.pool.withdraw(kid)
 
     assert await outcomes(local.pool, local.mint()) == {"key": "keys_unavailable", "signature": None}
 
 
-async def test_a_pool_without_clients_has_none_that_is_right(pool_keys: PoolKeys) -> None:
+async def test_a_pool_without_clients_accepts_no_client(pool_keys: PoolKeys) -> None:
     pool = LocalPool(POOL_ID, keys=pool_keys)
 
     assert await outcomes(pool, pool.mint(client_id="x")) == {"client": "claim_client_id"}
@@ -201,14 +203,14 @@ async def test_a_failed_check_shows_what_was_found_and_what_is_expected(
         ),
     ],
 )
-async def test_what_is_no_token_is_described(still: LocalPool, token: str, found: str) -> None:
+async def test_text_that_is_not_a_token_is_described(still: LocalPool, token: str, found: str) -> None:
     check = (await judge(still, token))[0]
 
     assert (check.found, check.expected) == (found, _PARTS)
 
 
 @pytest.mark.parametrize(("length", "reason"), [(8192, "malformed"), (8193, "oversized")])
-async def test_a_long_token_is_told_how_long_it_may_be(still: LocalPool, length: int, reason: str) -> None:
+async def test_for_a_long_token_the_limit_is_shown(still: LocalPool, length: int, reason: str) -> None:
     check = (await judge(still, "x" * length))[0]
 
     assert check.reason == reason
@@ -216,7 +218,7 @@ async def test_a_long_token_is_told_how_long_it_may_be(still: LocalPool, length:
         assert (check.found, check.expected) == ("8193 characters", "at most 8192 characters")
 
 
-async def test_keys_are_named_where_none_fits(still: LocalPool) -> None:
+async def test_known_keys_are_named_if_none_fits(still: LocalPool) -> None:
     published = [f'"{key.kid}"' for key in still.published]
     unknown = [check for check in await judge(still, still.mint(headers={"kid": "k"})) if check.outcome == "failed"]
     signature = [check for check in await judge(still, still.mint() + "AAAA") if check.outcome == "failed"]
@@ -256,7 +258,7 @@ _NAMES = ("iss", "token_use", "client_id", "exp", "nbf", "iat", "scope", "sub", 
 @example(changes={"nbf": float("inf")})
 @example(changes={"nbf": 10**15 - 1, "exp": 10**15 - 1})
 @example(changes={"iss": "http://["})
-def test_whatever_a_token_says_it_is_judged(pool_keys: PoolKeys, changes: dict[str, Any]) -> None:
+def test_any_token_gets_a_result(pool_keys: PoolKeys, changes: dict[str, Any]) -> None:
     pool = LocalPool(POOL_ID, keys=pool_keys)
     pool.add_client(name="x", client_id="x", scopes=["openid"], allowed_flows=["code"])
     claims = (claims_of(pool.mint()) or {}) | changes

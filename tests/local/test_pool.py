@@ -159,7 +159,7 @@ def test_sign_writes_the_claims_as_they_are(pool: LocalPool) -> None:
     assert verified(pool, token) == {"exp": None, "client_id": 7}
 
 
-def test_sign_takes_a_foreign_key_under_the_name_of_ours(pool: LocalPool, pool_keys: PoolKeys) -> None:
+def test_sign_accepts_a_foreign_key_under_our_name(pool: LocalPool, pool_keys: PoolKeys) -> None:
     token = pool.sign({}, key=SigningKey(kid=pool_keys.access.kid, private_key=pool_keys.identity.private_key))
 
     assert jwt.get_unverified_header(token)["kid"] == pool_keys.access.kid
@@ -236,19 +236,19 @@ def test_groups_are_a_collection_of_strings(pool: LocalPool, groups: Any) -> Non
 
 
 @pytest.mark.parametrize("pool_id", ["", "eu-central-1", "nowhere_AbC", "eu-central-1_with space", 7])
-def test_an_id_that_is_none_of_a_user_pool_is_refused(pool_id: Any) -> None:
+def test_an_invalid_pool_id_is_refused(pool_id: Any) -> None:
     with pytest.raises(ConfigurationError):
         LocalPool(pool_id)
 
 
-def test_the_issuer_may_be_another(pool_keys: PoolKeys) -> None:
+def test_the_issuer_can_be_set(pool_keys: PoolKeys) -> None:
     issuer = "http://127.0.0.1:9229/eu-central-1_LocalPool0"
     pool = LocalPool(issuer=issuer, keys=pool_keys)
 
     assert verified(pool, pool.mint(client_id="x"))["iss"] == issuer
 
 
-def test_an_issuer_that_is_no_url_is_refused() -> None:
+def test_an_issuer_that_is_not_a_url_is_refused() -> None:
     with pytest.raises(ConfigurationError):
         LocalPool(issuer="elsewhere")
 
@@ -271,7 +271,9 @@ def test_a_resource_server_defines_scopes_under_its_identifier(pool: LocalPool) 
         pytest.param("i", {str(number): "d" for number in range(100)}, id="most scopes"),
     ],
 )
-def test_what_cognito_takes_for_a_resource_server_is_taken(identifier: str, scopes: dict[str, str]) -> None:
+def test_values_that_cognito_accepts_for_a_resource_server_are_accepted(
+    identifier: str, scopes: dict[str, str]
+) -> None:
     assert LocalPool().add_resource_server(identifier, scopes).scopes == scopes
 
 
@@ -295,17 +297,17 @@ def test_what_cognito_takes_for_a_resource_server_is_taken(identifier: str, scop
         pytest.param("i", {str(number): "d" for number in range(101)}, id="too many scopes"),
     ],
 )
-def test_what_cognito_does_not_take_for_a_resource_server_is_refused(identifier: Any, scopes: Any) -> None:
+def test_values_that_cognito_refuses_for_a_resource_server_are_refused(identifier: Any, scopes: Any) -> None:
     with pytest.raises(ConfigurationError):
         LocalPool().add_resource_server(identifier, scopes)
 
 
-def test_an_identifier_is_taken_once(pool: LocalPool) -> None:
+def test_an_identifier_can_be_used_once(pool: LocalPool) -> None:
     with pytest.raises(ConfigurationError, match="orders already exists in user pool"):
         pool.add_resource_server("orders", {})
 
 
-def test_scopes_of_a_deleted_resource_server_are_granted_no_more(pool: LocalPool) -> None:
+def test_scopes_of_a_deleted_resource_server_are_no_longer_granted(pool: LocalPool) -> None:
     pool.add_resource_server("stock", {"read": "Read"})
     client = pool.add_client(client_id="both", scopes=["orders/order.read", "stock/read"])
 
@@ -346,7 +348,7 @@ def test_a_client_has_a_random_id_of_26_characters_and_a_random_secret(pool: Loc
         pytest.param({"scopes": [f"many/{number}" for number in range(50)]}, id="most scopes"),
     ],
 )
-def test_what_cognito_takes_for_a_client_is_taken(pool: LocalPool, settings: dict[str, Any]) -> None:
+def test_values_that_cognito_accepts_for_a_client_are_accepted(pool: LocalPool, settings: dict[str, Any]) -> None:
     pool.add_resource_server("many", {str(number): "d" for number in range(51)})
 
     assert pool.add_client(**READER | settings) in pool.clients
@@ -392,7 +394,7 @@ def test_what_cognito_takes_for_a_client_is_taken(pool: LocalPool, settings: dic
         pytest.param({"scopes": [f"many/{number}" for number in range(51)]}, "at most 50", id="too many scopes"),
     ],
 )
-def test_what_cognito_does_not_take_for_a_client_is_refused(
+def test_values_that_cognito_refuses_for_a_client_are_refused(
     pool: LocalPool, settings: dict[str, Any], message: str
 ) -> None:
     pool.add_resource_server("many", {str(number): "d" for number in range(51)})
@@ -448,7 +450,7 @@ def test_a_public_client_is_accepted_without_a_secret_only(pool: LocalPool) -> N
         _ = public.secret
 
 
-def test_nothing_that_is_printed_gives_a_secret_away(pool: LocalPool, pool_keys: PoolKeys) -> None:
+def test_printed_objects_show_no_secret(pool: LocalPool, pool_keys: PoolKeys) -> None:
     client = pool.clients[0]
     printed = repr([pool, client, client.secrets, pool.keys])
 
@@ -484,7 +486,7 @@ def test_after_rotation_new_keys_sign_and_old_tokens_stay_good(pool: LocalPool, 
     assert verified(pool, pool.mint())
 
 
-def test_a_withdrawn_key_is_published_no_more_but_goes_on_signing(pool: LocalPool, pool_keys: PoolKeys) -> None:
+def test_a_withdrawn_key_is_no_longer_published_but_still_signs(pool: LocalPool, pool_keys: PoolKeys) -> None:
     pool.withdraw(pool_keys.access.kid)
 
     assert [key["kid"] for key in pool.jwks()["keys"]] == [pool_keys.identity.kid]
@@ -532,7 +534,7 @@ def test_a_user_pool_with_a_url_takes_keys_and_tokens_from_there(pool: LocalPool
     assert configured.token_url == "http://127.0.0.1:9229/oauth2/token"
 
 
-def test_a_user_pool_knows_an_issuer_of_its_own_and_takes_options(pool_keys: PoolKeys) -> None:
+def test_user_pool_keeps_the_pools_issuer_and_takes_options(pool_keys: PoolKeys) -> None:
     pool = LocalPool(issuer="http://127.0.0.1:9229/eu-central-1_LocalPool0", keys=pool_keys)
 
     configured = pool.user_pool(client_ids={"other"}, audience="https://api.example.com")

@@ -79,7 +79,7 @@ def kind_of(caught: pytest.ExceptionInfo[Any]) -> str:
 # Set-up, as code for the real pool does it
 
 
-def test_what_is_set_up_by_the_sdk_gives_tokens(
+def test_a_client_set_up_by_the_sdk_gets_tokens(
     sdk: Any, local: LocalCognito, served: tuple[LocalCognito, str]
 ) -> None:
     scopes = [{"ScopeName": "read", "ScopeDescription": "Count"}]
@@ -141,7 +141,7 @@ def test_a_client_that_was_added_in_python_is_described_too(sdk: Any, local: Loc
     assert described["CreationDate"].timestamp() == pytest.approx(local.pool.clients[0].created_at, abs=1)
 
 
-def test_a_secret_of_ones_own_is_kept(sdk: Any) -> None:
+def test_a_chosen_secret_is_kept(sdk: Any) -> None:
     made = sdk.create_user_pool_client(**machine(GenerateSecret=None, ClientSecret="s" * 24))["UserPoolClient"]
 
     assert made["ClientSecret"] == "s" * 24
@@ -283,7 +283,7 @@ def test_a_list_comes_in_pages(sdk: Any, local: LocalCognito) -> None:
         ("delete_user_pool_client_secret", {"ClientId": "reader", "ClientSecretId": "x"}, "ResourceNotFoundException"),
     ],
 )
-def test_what_is_not_there_or_malformed_is_refused_by_name(
+def test_missing_or_malformed_things_are_refused_by_name(
     sdk: Any, operation: str, parameters: dict[str, Any], kind: str
 ) -> None:
     with pytest.raises(ClientError) as caught:
@@ -317,7 +317,7 @@ def test_a_secret_is_rotated_by_the_sdk(sdk: Any, local: LocalCognito) -> None:
     assert kind_of(caught) == "InvalidParameterException"
 
 
-def test_a_secret_of_ones_own_is_not_told_again(sdk: Any) -> None:
+def test_a_chosen_secret_is_not_shown_again(sdk: Any) -> None:
     ids = {"UserPoolId": POOL_ID, "ClientId": "reader"}
     added = sdk.add_user_pool_client_secret(**ids, ClientSecret="t" * 24)["ClientSecretDescriptor"]
 
@@ -327,7 +327,7 @@ def test_a_secret_of_ones_own_is_not_told_again(sdk: Any) -> None:
 # The protocol
 
 
-def test_each_change_is_told_of_and_nothing_else_is(pool_keys: PoolKeys) -> None:
+def test_on_change_is_called_for_changes_only(pool_keys: PoolKeys) -> None:
     changes: list[int] = []
     pool = LocalPool(POOL_ID, keys=pool_keys)
     with serving(LocalCognito(pool, on_change=lambda: changes.append(len(pool.resource_servers)))) as url:
@@ -343,7 +343,7 @@ def test_each_change_is_told_of_and_nothing_else_is(pool_keys: PoolKeys) -> None
 @pytest.mark.parametrize(
     "target", ["DescribeUserPool", "Other.DescribeUserPool", "AWSCognitoIdentityProviderService.AdminCreateUser", ""]
 )
-def test_an_operation_that_is_not_served_is_said_by_name(served: tuple[LocalCognito, str], target: str) -> None:
+def test_an_operation_that_is_not_served_is_named(served: tuple[LocalCognito, str], target: str) -> None:
     local, url = served
     answer = httpx.post(url, headers={"X-Amz-Target": target}, content=b"{}")
 

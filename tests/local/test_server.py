@@ -107,7 +107,7 @@ async def test_a_success_is_cognitos_json_with_its_headers(http: httpx.AsyncClie
         pytest.param({"Authorization": "Bearer of.no.interest"}, POST_CREDENTIALS, id="post beside another scheme"),
     ],
 )
-async def test_a_client_may_prove_itself_by_header_or_body(
+async def test_a_client_may_authenticate_by_header_or_body(
     http: httpx.AsyncClient, headers: dict[str, str], form: dict[str, str]
 ) -> None:
     response = await http.post("/oauth2/token", headers=headers, data=GRANT | form)
@@ -150,7 +150,7 @@ async def test_metadata_for_triggers_and_unknown_parameters_are_tolerated(http: 
     assert scopes_in(await http.post("/oauth2/token", data=GRANT | POST_CREDENTIALS | more))
 
 
-async def test_both_secrets_are_good_during_rotation(http: httpx.AsyncClient, local: LocalCognito) -> None:
+async def test_both_secrets_work_during_a_rotation(http: httpx.AsyncClient, local: LocalCognito) -> None:
     client = local.pool.clients[0]
     client.add_secret("new_" * 8)
 
@@ -192,7 +192,7 @@ async def test_the_client_decides_which_pool_answers(pool_keys: PoolKeys) -> Non
     ],
 )
 @pytest.mark.parametrize("status", [400, 401])
-async def test_a_client_that_proves_nothing_gets_invalid_client(
+async def test_a_client_that_does_not_authenticate_gets_invalid_client(
     http: httpx.AsyncClient, local: LocalCognito, headers: dict[str, str], form: dict[str, str], status: Any
 ) -> None:
     local.disputed = DisputedAnswers(invalid_client_status=status)
@@ -219,7 +219,7 @@ async def test_a_client_that_proves_nothing_gets_invalid_client(
         pytest.param({"scope": "orders/order.read orders/order.delete"}, "invalid_grant", id="scope of others, too"),
     ],
 )
-async def test_any_other_error_is_a_400_with_its_code_alone(
+async def test_any_other_error_is_a_400_with_only_its_code(
     http: httpx.AsyncClient, form: dict[str, str], error: str
 ) -> None:
     response = await http.post("/oauth2/token", data=GRANT | POST_CREDENTIALS | form)
@@ -238,7 +238,7 @@ async def test_any_other_error_is_a_400_with_its_code_alone(
         pytest.param(b"", FORM, id="nothing"),
     ],
 )
-async def test_a_body_that_is_no_form_is_an_invalid_request(
+async def test_a_body_that_is_not_a_form_is_an_invalid_request(
     http: httpx.AsyncClient, body: bytes, content_type: str
 ) -> None:
     headers = basic("reader", SECRET) | {"Content-Type": content_type}
@@ -255,7 +255,7 @@ async def test_the_content_type_may_have_parameters(http: httpx.AsyncClient) -> 
 @pytest.mark.parametrize(
     "form", [{"client_secret": SECRET}, {"client_id": "stock"}], ids=["secret in the body, too", "another client"]
 )
-async def test_two_ways_to_prove_oneself_at_once_are_refused(http: httpx.AsyncClient, form: dict[str, str]) -> None:
+async def test_two_ways_to_authenticate_at_once_are_refused(http: httpx.AsyncClient, form: dict[str, str]) -> None:
     response = await http.post("/oauth2/token", auth=("reader", SECRET), data=GRANT | form)
 
     assert error_in(response) == "invalid_request"
@@ -286,7 +286,7 @@ async def test_a_body_of_over_16_kib_is_refused_without_reading_on(local: LocalC
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
-async def test_the_token_endpoint_takes_post_only(http: httpx.AsyncClient, method: str) -> None:
+async def test_the_token_endpoint_accepts_post_only(http: httpx.AsyncClient, method: str) -> None:
     response = await http.request(method, "/oauth2/token")
 
     assert response.status_code == 405
@@ -401,7 +401,7 @@ async def test_an_error_of_get_client_token_has_the_form_of_the_aws_api(
         (b"[" * 16_000, "SerializationException"),
     ],
 )
-async def test_a_body_that_is_no_request_is_refused(http: httpx.AsyncClient, body: bytes, kind: str) -> None:
+async def test_an_invalid_body_is_refused(http: httpx.AsyncClient, body: bytes, kind: str) -> None:
     assert (await get_client_token(http, body)).json()["__type"] == kind
 
 
@@ -444,7 +444,7 @@ async def test_discovery_names_the_issuer_and_where_this_server_is_reached(http:
     ("host", "root"),
     [("cognito.test:81", "http://cognito.test:81"), ("evil.test/x?", "http://127.0.0.1:9229")],
 )
-async def test_discovery_follows_a_host_header_that_is_one(http: httpx.AsyncClient, host: str, root: str) -> None:
+async def test_discovery_follows_a_valid_host_header(http: httpx.AsyncClient, host: str, root: str) -> None:
     response = await http.get("/eu-central-1_AbCdEf123/.well-known/openid-configuration", headers={"Host": host})
 
     assert response.json()["token_endpoint"] == f"{root}/oauth2/token"
@@ -525,7 +525,7 @@ async def test_a_websocket_is_refused_and_not_recorded(local: LocalCognito) -> N
 # The whole
 
 
-async def test_it_is_of_use_with_no_set_up() -> None:
+async def test_it_works_without_set_up() -> None:
     local = LocalCognito()
     client = local.pool.clients[0]
 
@@ -540,6 +540,6 @@ async def test_it_is_of_use_with_no_set_up() -> None:
     assert local.user_pool().pool_id == local.pool.pool_id == "eu-central-1_LocalPool0"
 
 
-async def test_two_pools_of_one_id_are_refused(pool_keys: PoolKeys) -> None:
+async def test_two_pools_with_the_same_id_are_refused(pool_keys: PoolKeys) -> None:
     with pytest.raises(ConfigurationError, match="needs a different id"):
         LocalCognito(orders_pool(pool_keys), orders_pool(pool_keys))

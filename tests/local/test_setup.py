@@ -60,7 +60,7 @@ def config(tmp_path: Path) -> Path:
 # TOML
 
 
-def test_a_file_says_all_that_a_pool_can_be_told(config: Path, pool_keys: PoolKeys) -> None:
+def test_a_file_can_set_everything_of_a_pool(config: Path, pool_keys: PoolKeys) -> None:
     config.write_text(EVERYTHING)
 
     setup = read_setup(config)
@@ -92,7 +92,7 @@ def test_a_file_says_all_that_a_pool_can_be_told(config: Path, pool_keys: PoolKe
         pytest.param("[[pools]]\n[[pools.clients]]\nname='x'\nscopes='a/b'", "collection of strings", id="scopes"),
     ],
 )
-def test_a_file_that_can_not_be_meant_is_refused_by_name(config: Path, text: str, complaint: str) -> None:
+def test_an_invalid_file_is_refused_by_name(config: Path, text: str, complaint: str) -> None:
     config.write_text(text)
 
     with pytest.raises(ConfigurationError, match=complaint) as caught:
@@ -101,7 +101,7 @@ def test_a_file_that_can_not_be_meant_is_refused_by_name(config: Path, text: str
     assert str(config) in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_refused(config: Path) -> None:
+def test_a_missing_file_is_refused(config: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_setup(config)
 
@@ -128,7 +128,7 @@ def test_a_client_that_is_not_a_name_and_scopes_is_refused(client: str) -> None:
         setup_of_flags(POOL_ID, [client])
 
 
-def test_without_more_there_is_an_orders_api_with_one_client() -> None:
+def test_by_default_there_is_an_orders_api_with_one_client() -> None:
     (pool,) = (described.make() for described in default_setup().pools)
 
     assert pool.pool_id == "eu-central-1_LocalPool0"
@@ -163,7 +163,7 @@ def described(pool: LocalPool) -> list[object]:
     ]
 
 
-def test_what_was_saved_is_what_there_is_again(tmp_path: Path, pool_keys: PoolKeys) -> None:
+def test_a_saved_state_is_restored(tmp_path: Path, pool_keys: PoolKeys) -> None:
     path, pool = tmp_path / "state.json", make_pool(pool_keys)
 
     save_state(path, [pool])
@@ -175,7 +175,7 @@ def test_what_was_saved_is_what_there_is_again(tmp_path: Path, pool_keys: PoolKe
     assert again.keys.access.sign(b"x") == pool.keys.access.sign(b"x")
 
 
-def test_keys_that_were_rotated_out_or_withdrawn_are_again_as_they_were(tmp_path: Path, pool_keys: PoolKeys) -> None:
+def test_rotated_and_withdrawn_keys_are_restored(tmp_path: Path, pool_keys: PoolKeys) -> None:
     path, pool = tmp_path / "state.json", make_pool(pool_keys)
     pool.rotate(PoolKeys(SigningKey(), pool_keys.identity))
     pool.withdraw(pool.keys.access.kid)
@@ -186,7 +186,7 @@ def test_keys_that_were_rotated_out_or_withdrawn_are_again_as_they_were(tmp_path
     assert restored(path).keys.access.kid == pool.keys.access.kid
 
 
-def test_a_state_of_before_clients_had_claims_is_read(tmp_path: Path, pool_keys: PoolKeys) -> None:
+def test_a_state_from_before_clients_had_claims_can_be_read(tmp_path: Path, pool_keys: PoolKeys) -> None:
     path, pool = tmp_path / "state.json", make_pool(pool_keys)
     save_state(path, [pool])
     saved = json.loads(path.read_text())
@@ -210,7 +210,7 @@ def test_claims_and_names_survive_too(tmp_path: Path, pool_keys: PoolKeys) -> No
     assert restored(path).resource_servers[0].name == "Orders of tea"
 
 
-def test_the_state_is_for_its_owner_alone_also_where_it_was_not(tmp_path: Path, pool_keys: PoolKeys) -> None:
+def test_only_its_owner_can_read_the_state_even_if_others_could_before(tmp_path: Path, pool_keys: PoolKeys) -> None:
     path = tmp_path / "state.json"
     path.write_text("{}")
     path.chmod(0o644)
@@ -221,7 +221,7 @@ def test_the_state_is_for_its_owner_alone_also_where_it_was_not(tmp_path: Path, 
     assert [each.name for each in tmp_path.iterdir()] == ["state.json"]
 
 
-def test_a_state_that_can_not_be_written_leaves_nothing_behind(tmp_path: Path, pool_keys: PoolKeys) -> None:
+def test_a_state_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path, pool_keys: PoolKeys) -> None:
     path = tmp_path / "state.json"
     path.mkdir()
 
@@ -245,7 +245,7 @@ def test_without_a_file_there_is_no_state(tmp_path: Path) -> None:
         ('{"version": 1, "pools": [{"keys": {"kid": "no PEM"}}]}', "does not contain the state"),
     ],
 )
-def test_a_file_that_holds_no_state_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+def test_a_file_without_state_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "state.json"
     path.write_text(text)
 
@@ -253,7 +253,7 @@ def test_a_file_that_holds_no_state_is_refused(tmp_path: Path, text: str, compla
         load_state(path)
 
 
-def test_what_is_no_key_is_refused() -> None:
+def test_an_invalid_key_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="private key 'kid' cannot be read"):
         SigningKey.from_pem("kid", b"no PEM")
 
@@ -293,14 +293,14 @@ def test_a_client_keeps_the_id_and_secrets_that_were_saved_and_gets_the_scopes_t
     assert pool.clients == (ClientSettings(name="reader", client_id="id", secrets=secrets, scopes=("stock/read",)),)
 
 
-def test_secrets_that_are_wanted_count_more_than_saved_ones() -> None:
+def test_wanted_secrets_override_saved_ones() -> None:
     known = ClientSettings(name="old name", client_id="id", secrets=("s" * 24,), scopes=("orders/order.read",))
     asked = replace(known, name="new name", secrets=("t" * 24,))
 
     assert merged(wanted(asked), saved(known)).pools[0].clients == (asked,)
 
 
-def test_a_client_of_another_id_is_another_one_whatever_its_name() -> None:
+def test_a_client_with_another_id_is_another_one_even_with_the_same_name() -> None:
     known = ClientSettings(name="reader", client_id="id", secrets=("s" * 24,), scopes=("orders/order.delete",))
     asked = ClientSettings(name="reader", client_id="other", scopes=("orders/order.read",))
     (pool,) = merged(wanted(asked), saved(known)).pools
@@ -322,7 +322,7 @@ def test_keys_and_other_pools_stay(pool_keys: PoolKeys) -> None:
     assert pools[1:] == elsewhere.pools
 
 
-def test_without_state_all_is_as_it_is_wanted() -> None:
+def test_without_state_everything_is_as_wanted() -> None:
     assert merged(wanted(), Setup()) == wanted()
 
 

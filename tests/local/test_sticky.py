@@ -41,7 +41,7 @@ def test_the_same_names_give_the_same_ids_and_secrets(pool_keys: PoolKeys) -> No
     assert (len(first[0][0]), len(first[0][1])) == (26, 52)
 
 
-def test_they_are_the_ones_of_yesterday(pool_keys: PoolKeys) -> None:
+def test_they_never_change(pool_keys: PoolKeys) -> None:
     # Written down: whoever changes how they are derived breaks exports, env files and compose files of others.
     (pair,) = credentials(make(pool_keys, {"name": "reader"}))
 
@@ -68,7 +68,7 @@ def test_two_clients_of_one_name_are_two_also_after_a_restart(pool_keys: PoolKey
     assert first[0] != first[1]
 
 
-def test_names_are_not_taken_apart(pool_keys: PoolKeys) -> None:
+def test_names_are_never_split(pool_keys: PoolKeys) -> None:
     """A name that looks like the derivation of another one gives another id."""
     ids = {
         client_id
@@ -103,7 +103,7 @@ def test_each_setting_of_a_client_is_an_option_with_the_same_default() -> None:
         assert options[name].default == settings[name]
 
 
-def test_settings_travel_whole(pool_keys: PoolKeys) -> None:
+def test_settings_are_kept_as_a_whole(pool_keys: PoolKeys) -> None:
     settings = ClientSettings(
         name="reader",
         scopes=("orders/order.read",),

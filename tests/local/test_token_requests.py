@@ -83,7 +83,7 @@ async def test_parameters_may_be_in_query_and_body(
         pytest.param("", urlencode(READER) + "&scope=a&scope=a", id="twice in the body, the same"),
     ],
 )
-async def test_a_parameter_that_is_there_twice_is_refused(
+async def test_a_parameter_that_is_sent_twice_is_refused(
     http: httpx.AsyncClient, local: LocalCognito, query: str, body: str
 ) -> None:
     response = await ask(http, query, headers=FORM, content=body)
@@ -93,7 +93,7 @@ async def test_a_parameter_that_is_there_twice_is_refused(
 
 
 @pytest.mark.parametrize(("query", "where"), [("a=%FF", "query"), ("", "body")])
-async def test_what_is_no_form_is_told_where_it_is(
+async def test_for_an_invalid_form_its_place_is_named(
     http: httpx.AsyncClient, local: LocalCognito, query: str, where: str
 ) -> None:
     await ask(http, query, headers=FORM, content=b"a=%FF")
@@ -151,7 +151,7 @@ async def test_a_wrong_media_type_is_a_405_without_a_body(
 @pytest.mark.parametrize(
     "accept", ["*/*", "application/*", "application/json;charset=UTF-8", "text/html, application/json;q=0.5", "", ","]
 )
-async def test_an_accept_header_that_allows_json_is_none_to_complain_of(http: httpx.AsyncClient, accept: str) -> None:
+async def test_an_accept_header_that_allows_json_is_accepted(http: httpx.AsyncClient, accept: str) -> None:
     assert claims_in(await ask(http, headers=FORM | {"Accept": accept}, content=urlencode(READER)))
 
 
@@ -169,7 +169,7 @@ async def test_an_accept_header_that_allows_json_is_none_to_complain_of(http: ht
         pytest.param('{"tenant": NaN}', "is not a JSON object", id="what only Python calls JSON"),
     ],
 )
-async def test_metadata_that_is_no_object_of_strings_is_refused(
+async def test_metadata_that_is_not_an_object_of_strings_is_refused(
     http: httpx.AsyncClient, local: LocalCognito, metadata: str, reason: str
 ) -> None:
     response = await ask(http, data=READER | {"aws_client_metadata": metadata})
@@ -300,7 +300,7 @@ async def test_a_good_request_has_no_reason(
         ("POST", "/oauth2/revoke", 501, "Users cannot sign in at the local Cognito."),
     ],
 )
-async def test_what_is_not_served_is_told_too(
+async def test_a_request_that_is_not_served_has_a_reason_too(
     http: httpx.AsyncClient, local: LocalCognito, method: str, path: str, status: int, reason: str
 ) -> None:
     response = await http.request(method, path)
@@ -319,7 +319,7 @@ async def test_what_is_not_served_is_told_too(
         ("x" * 81, "x" * 80 + "..."),
     ],
 )
-def test_what_a_stranger_sent_is_shown_on_one_short_line(text: str, printed: str) -> None:
+def test_text_from_a_request_is_shown_on_one_short_line(text: str, printed: str) -> None:
     assert shown(text) == printed
 
 

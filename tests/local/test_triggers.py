@@ -308,7 +308,7 @@ async def test_a_file_names_handler_and_claims(tmp_path: Path, module: str) -> N
 
 
 @pytest.mark.parametrize("handler", ["7", '"{module}"', '"{module}:nothing"', '"{module}:not_callable"', '"no_such:x"'])
-async def test_a_handler_that_is_none_is_refused_by_name(tmp_path: Path, module: str, handler: str) -> None:
+async def test_an_invalid_handler_is_refused_by_name(tmp_path: Path, module: str, handler: str) -> None:
     config = tmp_path / "cognito.toml"
     config.write_text(POOL.format(handler=handler.format(module=module)))
 

@@ -42,7 +42,7 @@ def test_the_first_of_each_reason_are_written_in_full(timer: Any) -> None:
     assert counted.told == []
 
 
-def test_the_others_are_told_with_the_first_refusal_after_ten_seconds(timer: Any) -> None:
+def test_the_count_is_logged_with_the_first_refusal_after_ten_seconds(timer: Any) -> None:
     counted = Counted(timer)
     counted.send(EXPIRED, IN_FULL + 990)
     counted.send(JUNK, IN_FULL + 1)
@@ -58,7 +58,7 @@ def test_the_others_are_told_with_the_first_refusal_after_ten_seconds(timer: Any
     assert len(counted.told) == 2
 
 
-def test_what_is_left_is_told_when_the_guard_is_dropped(timer: Any) -> None:
+def test_the_rest_of_the_count_is_logged_when_the_guard_is_dropped(timer: Any) -> None:
     told: list[int] = []
     flood = Flood(timer, lambda kind, count: told.append(count))
     for _ in range(IN_FULL + 5):
@@ -70,7 +70,7 @@ def test_what_is_left_is_told_when_the_guard_is_dropped(timer: Any) -> None:
     assert told == [5]
 
 
-def test_a_window_is_told_once_whoever_turns_it(timer: Any) -> None:
+def test_a_window_is_logged_once_even_by_two_threads(timer: Any) -> None:
     """Two threads may find that the ten seconds are over."""
     told: list[int] = []
 
@@ -103,7 +103,7 @@ def refusals(lines: list[str]) -> list[str]:
 MORE = "INFO refused 30 more with 401 missing_token within 10 s, not shown one by one"
 
 
-def test_a_token_that_is_accepted_lets_the_count_out(app: Starlette, timer: Any, pool: LocalPool, reader: Any) -> None:
+def test_an_accepted_token_writes_the_count(app: Starlette, timer: Any, pool: LocalPool, reader: Any) -> None:
     token = pool.mint(client_id=reader.client_id)
     client = TestClient(app)
 
@@ -117,7 +117,7 @@ def test_a_token_that_is_accepted_lets_the_count_out(app: Starlette, timer: Any,
     assert refusals(lines)[-1] == MORE
 
 
-def test_the_shutdown_lets_the_count_out(app: Starlette) -> None:
+def test_the_shutdown_writes_the_count(app: Starlette) -> None:
     with log_lines() as lines, TestClient(app) as client:
         for _ in range(40):
             client.get("/")

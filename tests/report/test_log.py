@@ -81,7 +81,7 @@ def test_with_configuration_a_line_is_there_once(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("logger", [ROOT, OURS])
 @unconfigured()
-def test_a_configured_level_decides_alone(capsys: pytest.CaptureFixture[str], logger: logging.Logger) -> None:
+def test_only_a_configured_level_decides(capsys: pytest.CaptureFixture[str], logger: logging.Logger) -> None:
     stream = listening(logger, logging.WARNING)
     say()
 
@@ -99,7 +99,7 @@ def test_a_handler_that_records_do_not_reach_does_not_count(capsys: pytest.Captu
 
 
 @unconfigured()
-def test_a_level_alone_is_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_level_without_a_handler_is_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
     OURS.setLevel(logging.ERROR)
     say(logging.WARNING)
 
@@ -108,7 +108,7 @@ def test_a_level_alone_is_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("how", ["manager", "logger"])
 @unconfigured()
-def test_what_is_switched_off_stays_so(capsys: pytest.CaptureFixture[str], how: str) -> None:
+def test_a_logger_that_is_switched_off_stays_off(capsys: pytest.CaptureFixture[str], how: str) -> None:
     if how == "manager":
         logging.disable(logging.INFO)
     else:
@@ -119,7 +119,7 @@ def test_what_is_switched_off_stays_so(capsys: pytest.CaptureFixture[str], how: 
 
 
 @unconfigured()
-def test_a_stderr_that_is_closed_does_no_harm(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_closed_stderr_is_ignored(capsys: pytest.CaptureFixture[str]) -> None:
     before, sys.stderr = sys.stderr, io.StringIO()
     try:
         sys.stderr.close()

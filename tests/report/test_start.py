@@ -54,7 +54,7 @@ def test_one_line_says_with_what_the_guard_starts(for_orders: CognitoGuard) -> N
     )
 
 
-def test_what_need_not_be_inspected_is_not_found(for_orders: CognitoGuard) -> None:
+def test_an_opaque_path_is_not_a_finding(for_orders: CognitoGuard) -> None:
     app = Starlette(routes=[Mount("/static", app=raw_app)])
     for_orders.install(app, opaque=["/static"])
 
@@ -69,7 +69,7 @@ def test_without_keys_the_line_says_so(make_guard: MakeGuard, pool: LocalPool, f
     assert any("guarding with eu-central-1_AbCdEf123 (any client, 0 keys); routes: 0" in line for line in started(app))
 
 
-def test_a_guard_shows_the_first_half_of_it(guard: CognitoGuard) -> None:
+def test_the_repr_of_a_guard_shows_pools_and_keys(guard: CognitoGuard) -> None:
     assert repr(guard) == "<CognitoGuard of eu-central-1_AbCdEf123 (2 clients, 0 keys)>"
 
 
@@ -99,7 +99,7 @@ def test_routes_for_any_valid_token_of_the_pool_are_warned_of(guard: CognitoGuar
 
 
 @pytest.mark.parametrize("what", ["resource_servers", "audience", "scope", "public"])
-def test_where_the_api_is_named_nothing_is_warned_of(make_guard: MakeGuard, pool: LocalPool, what: str) -> None:
+def test_with_resource_servers_there_is_no_warning(make_guard: MakeGuard, pool: LocalPool, what: str) -> None:
     options: dict[str, Any] = {what: {"orders"}} if what in {"resource_servers", "audience"} else {}
     guard = make_guard(UserPool(pool.pool_id, client_ids={"a"}, **options))
     guarded: dict[str, Any] = {"scope": guard.require("orders/a"), "public": guard.public}
@@ -109,7 +109,7 @@ def test_where_the_api_is_named_nothing_is_warned_of(make_guard: MakeGuard, pool
     assert not [line for line in started(app) if line.startswith(OPEN_TO_OTHER_APIS)]
 
 
-def test_what_is_not_written_is_not_gathered(for_orders: CognitoGuard, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_that_is_not_written_costs_nothing(for_orders: CognitoGuard, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("ERROR", "cognito_guard")
     app = Starlette()
     for_orders.install(app)

@@ -44,7 +44,7 @@ def current_span(*, recording: bool = True) -> Iterator[RecordedSpan]:
 
 
 @pytest.mark.anyio
-async def test_a_recorded_span_tells_who_called_and_how_it_went(
+async def test_a_recorded_span_has_the_client_and_the_outcome(
     guard: CognitoGuard, pool: LocalPool, reader: LocalClient, call: Callable[..., Awaitable[httpx.Response]]
 ) -> None:
     async def reached(request: Request) -> Response:

@@ -44,12 +44,12 @@ def test_a_bearer_token_is_found(value: bytes, token: str) -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"Basic abc", b"Bearerabc", b"Bearer\tabc", b"Digest Bearer abc", b" Bearer a"])
-def test_another_scheme_is_no_bearer_token(value: bytes) -> None:
+def test_another_scheme_is_not_a_bearer_token(value: bytes) -> None:
     with pytest.raises(MissingTokenError):
         bearer_token([value], 8192)
 
 
-def test_no_header_is_no_bearer_token() -> None:
+def test_without_a_header_there_is_no_bearer_token() -> None:
     with pytest.raises(MissingTokenError):
         bearer_token(
             authorization([(b"cookie", b"authorization=Bearer abc"), (b"x-authorization", b"Bearer abc")]), 8192
@@ -57,7 +57,7 @@ def test_no_header_is_no_bearer_token() -> None:
 
 
 @pytest.mark.parametrize("value", [b"Bearer", b"bearer", b"Bearer ", b"Bearer   "])
-def test_a_scheme_alone_is_an_invalid_request(value: bytes) -> None:
+def test_a_scheme_without_a_token_is_an_invalid_request(value: bytes) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         bearer_token([value], 8192)
 
@@ -97,7 +97,7 @@ def test_credentials_that_are_not_one_token68_are_an_invalid_request(token: str)
         ("a b", KeysUnavailableError(1)),
     ],
 )
-def test_other_faults_are_what_the_token_was_refused_for(token: str, error: RefusalError) -> None:
+def test_a_refused_token_keeps_its_own_error(token: str, error: RefusalError) -> None:
     assert fault_of(token, error) is error
 
 
@@ -156,18 +156,18 @@ def test_the_challenge_is_spelled_as_the_rfc_wants(error: BearerError, realm: st
 
 
 @pytest.mark.parametrize("realm", ["", 'a"b', "a\\b", "a\nb", "\u00e4", 5])
-def test_a_realm_that_can_not_be_quoted_is_refused(realm: str) -> None:
+def test_a_realm_that_cannot_be_quoted_is_refused(realm: str) -> None:
     with pytest.raises(ConfigurationError, match="realm must"):
         check_realm(realm)
 
 
-def test_a_plain_realm_is_taken() -> None:
+def test_a_plain_realm_is_accepted() -> None:
     assert check_realm("Orders API, v2") == "Orders API, v2"
     assert check_realm(None) is None
 
 
 @pytest.mark.parametrize("scope", ["", "a b", " a", "a\t", "a\n", 'a"', "a\\", "\u00e4", None, 5, ["a"], lambda: None])
-def test_what_is_not_one_scope_is_refused(scope: object) -> None:
+def test_a_value_that_is_not_one_scope_is_refused(scope: object) -> None:
     with pytest.raises(ConfigurationError, match="is not a scope"):
         check_scope(scope)
 

@@ -29,7 +29,7 @@ class Broken(CognitoGuardMiddleware):
 
 
 @pytest.mark.parametrize("framework", [Starlette, FastAPI])
-async def test_a_guard_that_lets_everything_through_is_noticed_where_something_is_required(
+async def test_requirements_refuse_behind_a_guard_that_lets_everything_through(
     guard: CognitoGuard, call: Call, may_write: str, framework: Any
 ) -> None:
     """Nothing stands between strangers and a route that relies on the default alone: require what you need."""

@@ -59,7 +59,7 @@ def with_own_wrapper(record: Recorder) -> type[APIRoute]:
 @pytest.mark.parametrize("make_class", [with_own_handle, with_own_wrapper])
 @pytest.mark.parametrize("form", ["decorator", "dependency", "router", "include", "app"])
 @pytest.mark.parametrize("nested", [False, True])
-async def test_nothing_of_a_route_runs_for_a_caller_who_lacks_its_scope(
+async def test_nothing_of_a_route_runs_for_a_caller_without_its_scope(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str,
     make_class: Any, form: str, nested: bool,
 ) -> None:  # fmt: skip
@@ -153,7 +153,7 @@ async def test_overrides_replace_requirements_and_what_leads_to_them(
     assert (await call(app, "GET", f"{prefix}/direct")).status_code == 401
 
 
-async def test_what_stands_in_for_a_dependency_is_judged_as_well(
+async def test_the_override_of_a_dependency_is_judged_too(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str
 ) -> None:
     def instead(principal: Annotated[Principal, Depends(guard.require(WRITE))]) -> None:
@@ -284,7 +284,7 @@ def caching(record: Recorder) -> Callable[[Any], Any]:
     return decorate
 
 
-async def test_a_cache_above_the_guard_serves_those_alone_who_have_the_scope(
+async def test_a_cache_above_the_guard_serves_only_callers_with_the_scope(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str
 ) -> None:
     handler = caching(record)(guard.require(WRITE)(record.handler("handler")))
@@ -494,7 +494,7 @@ async def test_websockets_are_judged_before_their_dependencies(
 
 
 @pytest.mark.parametrize("form", ["class", "method", "heir"])
-async def test_an_endpoint_of_websockets_does_not_connect_whom_it_refuses(
+async def test_a_websocket_endpoint_does_not_connect_a_refused_caller(
     guard: CognitoGuard, record: Recorder, may_read: str, may_write: str, form: str
 ) -> None:
     class Feed(WebSocketEndpoint):

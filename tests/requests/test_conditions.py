@@ -99,7 +99,7 @@ class Asynchronous:
 
 
 @pytest.mark.parametrize("predicate", [coroutine, Asynchronous(), None, "predicate"])
-def test_what_cannot_answer_at_once_is_a_mistake(guard: CognitoGuard, predicate: Any) -> None:
+def test_an_asynchronous_predicate_is_a_mistake(guard: CognitoGuard, predicate: Any) -> None:
     with pytest.raises(ConfigurationError, match="plain function"):
         guard.require_that(predicate, "label")
 
@@ -142,7 +142,7 @@ async def test_machines_and_users_are_told_apart(
     assert [route.requirement for route in audit.routes(app)] == ["machines only", "users only"]
 
 
-async def test_one_can_ask_without_refusing(
+async def test_is_met_by_does_not_refuse(
     guard: CognitoGuard, call: Call, pool: LocalPool, reader: LocalClient, may_read: str
 ) -> None:
     asked: dict[str, bool] = {}
@@ -197,9 +197,7 @@ def test_without_one_resource_server_a_short_scope_is_a_mistake(make_guard: Make
             guard.require("order.read")
 
 
-async def test_a_token_that_was_bought_for_another_api_opens_no_route(
-    make_guard: MakeGuard, call: Call, pool: LocalPool
-) -> None:
+async def test_a_token_for_another_api_opens_no_route(make_guard: MakeGuard, call: Call, pool: LocalPool) -> None:
     pool.add_resource_server("billing", {"read": "Read bills"})
     client = pool.add_client(name="both", scopes=["billing/read", READ])
     guard = make_guard(UserPool(pool.pool_id, client_ids={client.client_id}, resource_servers={"orders"}))

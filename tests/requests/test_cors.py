@@ -40,7 +40,7 @@ async def test_preflights_pass_and_refusals_can_be_read(guard: CognitoGuard, cal
 
 
 @pytest.mark.parametrize("missing", ["origin", "access-control-request-method"])
-async def test_half_a_preflight_is_none(guard: CognitoGuard, call: Call, missing: str) -> None:
+async def test_an_incomplete_preflight_is_not_a_preflight(guard: CognitoGuard, call: Call, missing: str) -> None:
     app = CognitoGuardMiddleware(Starlette(routes=[Route("/orders", reached)]), guard=guard)
     headers = {name: value for name, value in PREFLIGHT.items() if name != missing}
 

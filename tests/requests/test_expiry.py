@@ -120,7 +120,7 @@ async def test_what_the_app_sends_after_the_token_expired_does_not_get_out(
     assert peer.sent == [("websocket.accept", None), ("websocket.send", "one"), ("websocket.close", 3000)]
 
 
-async def test_a_socket_on_which_nothing_happens_is_closed_by_a_timer(
+async def test_an_idle_websocket_is_closed_by_a_timer(
     make_guard: MakeGuard, pool: LocalPool, reader: LocalClient, clock: Any
 ) -> None:
     """The clock stands a hundredth of a second before the end; the timer is the event loop's."""
@@ -147,7 +147,7 @@ class Winding:
         return float(self._start + (0 if self._looks < 6 else LIFETIME - 0.01 if self._looks < 10 else LIFETIME))
 
 
-async def test_a_peer_that_leaves_is_not_closed_once_more(make_guard: MakeGuard, clock: Any, short: str) -> None:
+async def test_a_peer_that_has_left_is_not_closed_again(make_guard: MakeGuard, clock: Any, short: str) -> None:
     ended: list[int] = []
     app = echoing(make_guard(close_on_expiry=True), ended)
     gone = {"type": "websocket.disconnect", "code": 1001, "before": lambda: clock.advance(LIFETIME)}
@@ -159,7 +159,7 @@ async def test_a_peer_that_leaves_is_not_closed_once_more(make_guard: MakeGuard,
     assert ended == [1001]
 
 
-async def test_by_default_only_the_opening_is_judged(make_guard: MakeGuard, clock: Any, short: str) -> None:
+async def test_by_default_a_websocket_is_judged_when_it_opens(make_guard: MakeGuard, clock: Any, short: str) -> None:
     ended: list[int] = []
     app = echoing(make_guard(), ended)
     peer = Peer(text("one", lambda: clock.advance(2 * LIFETIME)), {"type": "websocket.disconnect", "code": 1000})

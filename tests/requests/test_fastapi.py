@@ -155,7 +155,7 @@ async def test_head_is_answered_by_starlette_and_not_by_fastapi(guard: CognitoGu
 
 
 @pytest.mark.parametrize("redirect_slashes", [True, False])
-async def test_strangers_are_redirected_to_public_routes_alone(
+async def test_strangers_are_redirected_only_to_public_routes(
     guard: CognitoGuard, call: Call, may_read: str, redirect_slashes: bool
 ) -> None:
     app = FastAPI(redirect_slashes=redirect_slashes)
@@ -298,7 +298,7 @@ async def test_annotations_may_be_strings(
     assert [each["name"] for each in operation["parameters"]] == ["limit"]
 
 
-async def test_another_security_scheme_stands_beside_ours(
+async def test_another_security_scheme_is_kept_beside_ours(
     guard: CognitoGuard, call: Call, may_read: str, may_write: str
 ) -> None:
     other = OAuth2PasswordBearer("/token", scopes={"me": "Me"}, auto_error=False)
@@ -379,7 +379,7 @@ async def test_a_guard_in_place_of_a_requirement_stops_the_app(
 
 
 @pytest.mark.parametrize("how", ["query", "path", "body"])
-async def test_nothing_that_a_caller_sends_counts_as_having_been_judged(
+async def test_a_caller_cannot_send_the_mark_that_skips_the_check(
     guard: CognitoGuard, call: Call, may_read: str, how: str
 ) -> None:
     """Handlers are called with what was sent as keywords, by home-made decorators; the names are the caller's."""

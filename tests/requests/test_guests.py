@@ -114,7 +114,7 @@ async def test_a_mount_may_have_middleware_of_its_own_around_public_routes(
 
 
 @pytest.mark.parametrize("form", ["subclass", "dispatch"])
-async def test_middleware_inside_of_the_guard_serves_strangers_of_public_routes_alone(
+async def test_middleware_inside_of_the_guard_serves_strangers_only_on_public_routes(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, form: str
 ) -> None:
     class Noting(BaseHTTPMiddleware):
@@ -260,7 +260,7 @@ async def test_a_handler_may_copy_its_scope(guard: CognitoGuard, call: Call, may
     assert (await call(app, "GET", "/private", may_read)).text == "copied"
 
 
-async def test_a_path_that_middleware_of_a_sub_app_mends_is_judged_as_it_becomes(
+async def test_a_path_that_middleware_of_a_sub_app_changes_is_judged_as_changed(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str
 ) -> None:
     """A caller who is known goes where the app sends the request, and is judged there."""

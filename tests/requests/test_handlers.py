@@ -120,7 +120,7 @@ async def test_every_starlette_handler_can_be_guarded(
 
 
 @pytest.mark.parametrize(("method", "path"), STARLETTE)
-async def test_without_the_guard_a_requirement_refuses_everybody(
+async def test_without_the_guard_a_requirement_refuses_everyone(
     guard: CognitoGuard, call: Call, caplog: pytest.LogCaptureFixture, may_write: str, method: str, path: str
 ) -> None:
     app = Starlette(routes=starlette_routes(guard))
@@ -147,7 +147,7 @@ async def test_every_path_operation_can_be_guarded(
 
 
 @pytest.mark.parametrize(("method", "path"), FASTAPI)
-async def test_without_the_guard_a_path_operation_refuses_everybody(
+async def test_without_the_guard_a_path_operation_refuses_everyone(
     guard: CognitoGuard, call: Call, may_write: str, method: str, path: str
 ) -> None:
     body = {"json": {"item": "book"}} if method == "POST" else {}
@@ -203,7 +203,7 @@ async def test_the_body_of_a_refused_request_is_not_read(guard: CognitoGuard, ma
 
 
 @pytest.mark.parametrize("form", ["decorator", "dependency"])
-async def test_no_other_dependency_runs_for_a_caller_who_is_refused(
+async def test_no_other_dependency_runs_for_a_refused_caller(
     guard: CognitoGuard, call: Call, may_read: str, form: str
 ) -> None:
     app = FastAPI()

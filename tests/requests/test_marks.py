@@ -58,7 +58,7 @@ def with_its_code(handler: Any) -> Any:
 
 
 @pytest.mark.parametrize("derive", [wrapping, with_its_attributes, with_its_code, functools.partial])
-async def test_what_is_made_of_a_public_function_is_not_public(
+async def test_functions_made_from_a_public_function_are_not_public(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, derive: Callable[[Any], Any]
 ) -> None:
     original = record.handler("reached")
@@ -78,7 +78,7 @@ async def test_what_is_made_of_a_public_function_is_not_public(
     }  # fmt: skip
 
 
-async def test_a_public_method_is_that_of_its_object_or_of_its_class(guard: CognitoGuard, call: Call) -> None:
+async def test_a_public_method_is_public_for_its_object_or_its_class(guard: CognitoGuard, call: Call) -> None:
     """As it was marked: on an object for that, in a class for all."""
 
     class Open(Service):
@@ -145,14 +145,14 @@ async def test_a_requirement_holds_for_what_is_put_around_it(
 
 
 @pytest.mark.parametrize("derive", [lambda handler: handler, wrapping, functools.partial])
-def test_public_and_a_requirement_exclude_each_other_however_they_meet(
+def test_public_and_a_requirement_exclude_each_other_in_any_order(
     guard: CognitoGuard, record: Recorder, derive: Callable[[Any], Any]
 ) -> None:
     with pytest.raises(ConfigurationError, match="cannot be public and have a requirement"):
         guard.public(derive(guard.require(WRITE)(record.handler("x"))))
 
 
-def test_a_public_function_takes_no_requirement(guard: CognitoGuard, record: Recorder) -> None:
+def test_a_public_function_cannot_have_a_requirement(guard: CognitoGuard, record: Recorder) -> None:
     with pytest.raises(ConfigurationError, match="cannot be public and have a requirement"):
         guard.require(WRITE)(guard.public(record.handler("x")))
 
@@ -177,7 +177,7 @@ async def test_a_public_wrapper_that_calls_a_guarded_handler_opens_nothing(
         assert record.take() == ran
 
 
-def test_a_public_twin_is_the_function_in_all_else(guard: CognitoGuard) -> None:
+def test_a_public_copy_behaves_like_its_function(guard: CognitoGuard) -> None:
     async def handler(request: Request, number: int = 1, *, word: str = "w") -> str:
         """Say it."""
         raise AssertionError
@@ -224,7 +224,7 @@ def test_a_public_mark_that_opens_nothing_is_a_mistake(guard: CognitoGuard, make
         guard.public(make())
 
 
-async def test_a_plain_function_and_its_guarded_twin_may_both_be_routes(
+async def test_a_plain_function_and_its_guarded_copy_may_both_be_routes(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str
 ) -> None:
     handler = record.handler("x")

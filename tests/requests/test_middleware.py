@@ -75,7 +75,7 @@ async def test_a_connection_of_an_unknown_type_is_not_let_through(guard: Cognito
         await CognitoGuardMiddleware(raw_app, guard=guard)({"type": "webtransport", "headers": []}, never, never)
 
 
-async def test_the_user_is_known_further_out_as_well(guard: CognitoGuard, call: Call, token: str) -> None:
+async def test_outer_middleware_knows_the_user_too(guard: CognitoGuard, call: Call, token: str) -> None:
     """Metrics and access logs sit outside; they see the caller and the route."""
     seen: list[Any] = []
 
@@ -152,7 +152,7 @@ async def test_a_guard_that_is_met_twice_judges_once(make_guard: MakeGuard, call
     assert verified.count("Verified") == 1
 
 
-async def test_a_stranger_whom_one_pass_lets_in_is_judged_anew_by_the_next(guard: CognitoGuard, call: Call) -> None:
+async def test_a_stranger_that_one_pass_lets_in_is_judged_again_by_the_next(guard: CognitoGuard, call: Call) -> None:
     inner = CognitoGuardMiddleware(raw_app, guard=guard)
     outer = CognitoGuardMiddleware(inner, guard=guard, public_paths={("GET", "/docs")})
     both = CognitoGuardMiddleware(

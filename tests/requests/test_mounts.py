@@ -100,7 +100,7 @@ async def test_a_route_that_is_mounted_is_judged_as_a_route(
 # -- whole mounts
 
 
-async def test_a_public_app_is_open_below_save_for_what_has_a_requirement(
+async def test_a_public_app_is_open_except_for_routes_with_a_requirement(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str
 ) -> None:
     inner = Starlette(
@@ -132,7 +132,7 @@ async def test_a_public_app_is_open_below_save_for_what_has_a_requirement(
 
 
 @pytest.mark.parametrize("form", ["wrapped", "wrapped twice", "middleware", "host", "inside CORS", "around CORS"])
-async def test_a_wrapped_app_is_guarded_whatever_is_in_it(
+async def test_every_kind_of_wrapped_app_is_guarded(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str, form: str
 ) -> None:
     routes = [Route("/plain", record.handler("plain")), Route("/open", guard.public(record.handler("open")))]

@@ -129,7 +129,7 @@ def layered(where: str, middleware: type[BaseHTTPMiddleware], routes: list[Any],
 @pytest.mark.parametrize("where", ["outside", "in-a-sub-app"])
 @pytest.mark.parametrize("middleware", [Passing, Reading])
 @pytest.mark.parametrize("shaped", [False, True])
-async def test_403_beats_422_whatever_has_read_the_body(
+async def test_403_beats_422_even_if_the_body_was_read_before(
     guard: CognitoGuard,
     call: Call,
     may_read: str,
@@ -198,7 +198,7 @@ async def test_a_refusal_is_reported_and_answered_once(
         answered.clear()
 
 
-async def test_what_answers_outside_of_the_guard_is_not_guarded(guard: CognitoGuard, call: Call) -> None:
+async def test_middleware_outside_of_the_guard_is_not_guarded(guard: CognitoGuard, call: Call) -> None:
     """The guard is the innermost middleware: others may answer before it is asked, and so for strangers."""
 
     class Metrics(BaseHTTPMiddleware):

@@ -103,7 +103,7 @@ async def test_a_public_route_of_one_app_opens_nothing_in_the_next(
         record.take()
 
 
-async def test_a_pass_that_is_over_has_no_say_in_the_next(
+async def test_a_finished_pass_does_not_affect_the_next(
     make_guard: MakeGuard, call: Call, record: Recorder, may_read: str
 ) -> None:
     one, other = make_guard(), make_guard()
@@ -139,7 +139,7 @@ async def test_a_public_route_opens_nothing_that_is_asked_next_within_one_guard(
 
 
 @pytest.mark.parametrize("public", [True, False])
-async def test_two_guards_in_a_row_both_have_their_say(
+async def test_two_guards_in_a_row_both_judge(
     make_guard: MakeGuard, call: Call, record: Recorder, may_read: str, may_write: str, public: bool
 ) -> None:
     outer, inner = make_guard(), make_guard()
@@ -264,7 +264,7 @@ async def test_a_part_with_a_token_of_its_own_is_judged_by_that_in_a_public_batc
 
 
 @pytest.mark.parametrize("spelling", ["copy", "same"])
-async def test_other_credentials_do_not_go_past_the_guard(
+async def test_other_credentials_do_not_bypass_the_guard(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str, spelling: str
 ) -> None:
     """Straight to the router no guard has seen them: neither the old caller counts there nor the new."""
@@ -281,7 +281,7 @@ async def test_other_credentials_do_not_go_past_the_guard(
     assert record.take() == []
 
 
-async def test_a_stranger_on_a_public_route_is_one_still_where_it_hands_on(
+async def test_a_stranger_on_a_public_route_stays_one_where_the_request_goes_next(
     guard: CognitoGuard, call: Call, record: Recorder
 ) -> None:
     async def batch(request: Request) -> Response:
@@ -345,7 +345,7 @@ async def test_an_app_that_is_called_in_process_has_requests_of_its_own(
     assert record.take() == ["open", "after"] * 2
 
 
-async def test_an_app_without_its_guard_refuses_in_process_as_anywhere(
+async def test_an_app_without_its_guard_refuses_in_process_too(
     guard: CognitoGuard, call: Call, record: Recorder, may_write: str
 ) -> None:
     inner = Starlette(routes=[Route("/write", guard.require(WRITE)(record.handler("write")))])
@@ -363,7 +363,7 @@ async def test_an_app_without_its_guard_refuses_in_process_as_anywhere(
 # -- the same guard twice
 
 
-async def test_a_caller_who_is_known_further_out_is_not_verified_again(
+async def test_a_caller_verified_by_an_outer_pass_is_not_verified_again(
     make_guard: MakeGuard, call: Call, may_read: str
 ) -> None:
     events: list[Any] = []

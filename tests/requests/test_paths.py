@@ -183,7 +183,7 @@ def route_class_of(version: str) -> type[APIRoute]:
 
 
 @pytest.mark.parametrize("how", ["included", "direct"])
-async def test_a_route_class_that_matches_in_a_way_of_its_own_is_asked(
+async def test_a_route_class_with_its_own_matching_is_asked(
     guard: CognitoGuard, call: Call, token: str, how: str
 ) -> None:
     app = FastAPI()
@@ -201,7 +201,7 @@ async def test_a_route_class_that_matches_in_a_way_of_its_own_is_asked(
     assert (await call(app, "GET", "/orders", headers={"x-version": "2"})).status_code == 401
 
 
-async def test_a_public_page_is_not_what_inherits_from_it(guard: CognitoGuard, call: Call) -> None:
+async def test_a_subclass_of_a_public_page_is_not_public(guard: CognitoGuard, call: Call) -> None:
     @guard.public
     class Page:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -238,7 +238,7 @@ async def test_a_method_that_overrides_a_public_one_is_not_public(guard: Cognito
 # -- apps of another kind
 
 
-async def test_an_app_that_knows_another_is_not_taken_for_its_middleware(
+async def test_an_app_with_an_attribute_app_is_not_taken_for_middleware(
     guard: CognitoGuard, call: Call, token: str
 ) -> None:
     """Many an object keeps the app it belongs to in `.app`."""
@@ -275,7 +275,7 @@ async def test_routes_of_another_framework_are_not_asked(guard: CognitoGuard, ca
     assert (await call(app, "GET", "/foreign/")).status_code == 401
 
 
-async def test_the_name_for_websockets_is_no_http_method(guard: CognitoGuard, call: Call) -> None:
+async def test_the_name_for_websockets_is_not_an_http_method(guard: CognitoGuard, call: Call) -> None:
     """A server hands on whatever is sent for a method."""
     app = Starlette(routes=[Mount("/feed", app=raw_app)])
     guard.install(app, public_paths={("WEBSOCKET", "/feed/live")})
@@ -284,7 +284,7 @@ async def test_the_name_for_websockets_is_no_http_method(guard: CognitoGuard, ca
 
 
 @pytest.mark.parametrize("path", ["/number/" + "9" * 5000, "/mount/" + "9" * 5000 + "/x"])
-async def test_a_stranger_can_not_make_a_convertor_fail(guard: CognitoGuard, call: Call, path: str) -> None:
+async def test_a_stranger_cannot_make_a_convertor_fail(guard: CognitoGuard, call: Call, path: str) -> None:
     """Python makes no number of so many digits, and says so with a ValueError."""
     app = Starlette(routes=[Route("/number/{n:int}", inside), Mount("/mount/{n:int}", routes=[Route("/x", inside)])])
     guard.install(app)

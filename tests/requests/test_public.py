@@ -34,9 +34,7 @@ MakeGuard = Callable[..., CognitoGuard]
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer", "Bearer nonsense", "Basic abc", "Bearer " + "x" * 9000])
-async def test_a_public_route_takes_no_notice_of_bad_tokens(
-    guard: CognitoGuard, call: Call, authorization: str | None
-) -> None:
+async def test_a_public_route_ignores_bad_tokens(guard: CognitoGuard, call: Call, authorization: str | None) -> None:
     headers = {} if authorization is None else {"authorization": authorization}
 
     answer = await call(guarded_app(guard), "GET", "/health", headers=headers)
@@ -170,7 +168,7 @@ async def test_the_first_route_that_matches_decides(guard: CognitoGuard, call: C
     assert (await call(app, "GET", "/health")).status_code == 401
 
 
-async def test_public_is_for_the_guard_that_said_so(make_guard: MakeGuard, call: Call) -> None:
+async def test_a_public_mark_counts_for_its_own_guard_only(make_guard: MakeGuard, call: Call) -> None:
     guard, other = make_guard(), make_guard()
     app = Starlette(routes=[Route("/health", other.public(functools.partial(reached)))])
     guard.install(app)
@@ -221,7 +219,7 @@ async def test_a_path_that_only_looks_public_is_not(guard: CognitoGuard, path: s
         (b"Bearer " + b" " * 8193, 401, "oversized"),
     ],
 )
-async def test_a_header_that_is_no_token68_is_a_bad_request(
+async def test_a_header_that_is_not_token68_is_a_bad_request(
     make_guard: MakeGuard, value: bytes, status: int, reason: str
 ) -> None:
     refused: list[Any] = []
@@ -249,7 +247,7 @@ async def test_a_header_that_is_no_token68_is_a_bad_request(
         {"referer": "/health"},
     ],
 )
-async def test_no_header_changes_what_a_path_is(guard: CognitoGuard, call: Call, headers: dict[str, str]) -> None:
+async def test_no_header_changes_the_path(guard: CognitoGuard, call: Call, headers: dict[str, str]) -> None:
     """CVE-2026-48710: a Host header could make request.url.path another one."""
     app = guarded_app(guard, public_paths={("GET", "/docs")})
 

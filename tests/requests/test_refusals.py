@@ -69,7 +69,7 @@ NAMES = ["plain", "base", "fastapi", "sub-app", "sub-app-base", "wrapped", "wrap
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_refusal_is_said_in_one_way(guard: CognitoGuard, call: Call, token: str, name: str) -> None:
+async def test_a_refusal_always_has_the_same_answer(guard: CognitoGuard, call: Call, token: str, name: str) -> None:
     app, path = apps_that_refuse(guard)[name]
 
     answer = await call(app, "GET", path, token)
@@ -83,7 +83,7 @@ async def test_a_refusal_is_said_in_one_way(guard: CognitoGuard, call: Call, tok
 @pytest.mark.parametrize("key", [HTTPException, FastAPIHTTPException, BearerError, RefusalError, "status"])
 @pytest.mark.parametrize("kind", ["async", "sync"])
 @pytest.mark.parametrize("framework", [Starlette, FastAPI])
-async def test_an_apps_own_handler_says_it_its_own_way(
+async def test_an_apps_own_handler_shapes_the_answer(
     guard: CognitoGuard, call: Call, token: str, key: Any, kind: str, framework: Any
 ) -> None:
     calls = []
@@ -111,7 +111,7 @@ async def test_an_apps_own_handler_says_it_its_own_way(
     assert calls == ["/refused", "/refused"]
 
 
-async def test_a_handler_for_something_else_is_left_alone(guard: CognitoGuard, call: Call, token: str) -> None:
+async def test_a_handler_of_other_errors_is_not_called(guard: CognitoGuard, call: Call, token: str) -> None:
     def never(request: Request, error: Exception) -> Response:
         raise AssertionError
 
@@ -174,7 +174,7 @@ async def test_on_error_comes_before_a_handler_of_the_app(make_guard: MakeGuard,
     assert (await call(app, "GET", "/refused", token)).text == "mine"
 
 
-async def test_the_realm_stands_in_every_challenge(make_guard: MakeGuard, call: Call, token: str) -> None:
+async def test_the_realm_is_in_every_challenge(make_guard: MakeGuard, call: Call, token: str) -> None:
     app = guarded_app(make_guard(realm="Orders"))
 
     assert (await call(app, "GET", "/orders")).headers["www-authenticate"] == 'Bearer realm="Orders"'

@@ -47,7 +47,7 @@ async def test_requirements_add_up(guard: CognitoGuard, call: Call, pool: LocalP
         assert answer.status_code == 403
 
 
-async def test_any_of_several_scopes_will_do(
+async def test_any_of_several_scopes_is_enough(
     guard: CognitoGuard, call: Call, pool: LocalPool, writer: LocalClient
 ) -> None:
     @guard.require_any("a/b", "c/d")
@@ -163,7 +163,7 @@ async def test_an_override_may_give_nothing(guard: CognitoGuard, call: Call, may
     assert (await call(app, "GET", "/coroutine", may_read)).status_code == 200
 
 
-def test_a_guarded_route_shows_nothing_of_it_in_the_schema(guard: CognitoGuard) -> None:
+def test_a_guarded_route_adds_nothing_to_the_schema(guard: CognitoGuard) -> None:
     operations = {
         (method, path): operation
         for path, item in fastapi_app(guard).openapi()["paths"].items()
@@ -180,7 +180,7 @@ def test_a_guarded_route_shows_nothing_of_it_in_the_schema(guard: CognitoGuard) 
         assert "parameters" not in operations["post", path]
 
 
-def test_a_guarded_handler_stays_what_it_was(guard: CognitoGuard) -> None:
+def test_a_guarded_handler_keeps_its_attributes(guard: CognitoGuard) -> None:
     async def list_orders(request: Request) -> Response:
         """List orders."""
         raise AssertionError
@@ -252,24 +252,24 @@ def test_a_requirement_of_nothing_is_a_mistake(guard: CognitoGuard, name: str) -
 
 @pytest.mark.parametrize("name", ["require", "require_any"])
 @pytest.mark.parametrize("scope", ["", "a b", " a", None, ["a/b"], 5])
-def test_what_is_not_a_scope_is_a_mistake(guard: CognitoGuard, name: str, scope: Any) -> None:
+def test_an_invalid_scope_is_a_mistake(guard: CognitoGuard, name: str, scope: Any) -> None:
     with pytest.raises(ConfigurationError, match="is not a scope"):
         getattr(guard, name)("good/scope", scope)
 
 
 @pytest.mark.parametrize("group", ["", " ", None, ["admins"]])
-def test_what_is_not_a_group_is_a_mistake(guard: CognitoGuard, group: Any) -> None:
+def test_an_invalid_group_is_a_mistake(guard: CognitoGuard, group: Any) -> None:
     with pytest.raises(ConfigurationError, match="names of groups"):
         guard.require_groups(group)
 
 
 @pytest.mark.parametrize("handler", ["handler", 5])
-def test_what_can_not_be_called_can_not_be_decorated(guard: CognitoGuard, handler: Any) -> None:
+def test_an_object_that_cannot_be_called_cannot_be_decorated(guard: CognitoGuard, handler: Any) -> None:
     with pytest.raises(ConfigurationError, match="decorates a handler"):
         guard.authenticated(handler)
 
 
-def test_a_class_that_is_no_endpoint_can_not_be_decorated(guard: CognitoGuard) -> None:
+def test_a_class_that_is_not_an_endpoint_cannot_be_decorated(guard: CognitoGuard) -> None:
     class Orders:
         pass
 
@@ -287,7 +287,7 @@ def test_public_and_a_requirement_exclude_each_other(guard: CognitoGuard) -> Non
         guard.require(READ)(guard.public(handler))
 
 
-def test_what_cannot_carry_a_mark_is_refused_with_a_hint(guard: CognitoGuard) -> None:
+def test_an_object_that_cannot_carry_a_mark_is_refused_with_a_hint(guard: CognitoGuard) -> None:
     class Service:
         __slots__ = ()
 
@@ -343,7 +343,7 @@ async def test_a_websocket_handler_is_guarded(guard: CognitoGuard, may_read: str
     assert reached == ["function", "class"]
 
 
-async def test_a_log_line_says_who_lacked_what(
+async def test_a_log_line_names_the_caller_and_the_missing_scope(
     guard: CognitoGuard, call: Call, may_read: str, reader: LocalClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = fastapi_app(guard)

@@ -76,7 +76,7 @@ WAYS = [
 @pytest.mark.parametrize("public", [True, False])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("framework", [Starlette, FastAPI])
-async def test_whoever_calls_a_guarded_handler_its_code_is_for_those_who_have_the_scope(
+async def test_any_call_of_a_guarded_handler_runs_only_for_callers_with_the_scope(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str,
     framework: Any, way: Any, public: bool,
 ) -> None:  # fmt: skip
@@ -100,7 +100,7 @@ async def test_whoever_calls_a_guarded_handler_its_code_is_for_those_who_have_th
 
 
 @pytest.mark.parametrize("path", ["/background", "/stream"])
-async def test_what_runs_after_the_answer_is_judged_as_well(
+async def test_code_that_runs_after_the_answer_is_judged_too(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str, path: str
 ) -> None:
     admin = guard.require(WRITE)(record.operation("admin"))
@@ -125,7 +125,7 @@ async def test_what_runs_after_the_answer_is_judged_as_well(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_task_that_outlives_its_request_is_its_callers(
+async def test_a_task_that_outlives_its_request_keeps_its_caller(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str
 ) -> None:
     admin, tasks, over = guard.require(WRITE)(record.operation("admin")), [], asyncio.Event()
@@ -151,7 +151,7 @@ async def test_a_task_that_outlives_its_request_is_its_callers(
 
 
 @pytest.mark.parametrize("where", ["thread", "context"])
-async def test_where_nobody_can_tell_who_calls_the_code_does_not_run(
+async def test_without_a_known_caller_the_code_does_not_run(
     guard: CognitoGuard, call: Call, record: Recorder, may_write: str, where: str
 ) -> None:
     admin = guard.require(WRITE)(record.dependency("admin"))
@@ -372,7 +372,7 @@ def test_a_guarded_handler_keeps_its_signature(guard: CognitoGuard) -> None:
 
 
 @pytest.mark.parametrize("kind", [classmethod, staticmethod])
-async def test_a_method_of_a_class_is_guarded_above_what_makes_it_one(guard: CognitoGuard, kind: Any) -> None:
+async def test_a_class_method_is_guarded_above_its_own_decorator(guard: CognitoGuard, kind: Any) -> None:
     async def method(*_: Any) -> None:
         raise AssertionError
 
@@ -388,7 +388,7 @@ def test_a_requirement_above_a_property_is_a_mistake(guard: CognitoGuard) -> Non
         guard.require(WRITE)(property(lambda self: self))  # type: ignore[call-overload]
 
 
-async def test_dispatch_that_an_heir_overrides_does_not_lose_the_requirement(
+async def test_a_subclass_that_overrides_dispatch_keeps_the_requirement(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str
 ) -> None:
     from starlette.endpoints import HTTPEndpoint  # noqa: PLC0415 - beside its one use

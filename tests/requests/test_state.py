@@ -72,7 +72,7 @@ async def test_state_that_is_set_on_the_way_reaches_the_handler(guard: CognitoGu
 
 
 @pytest.mark.parametrize("framework", [Starlette, FastAPI])
-async def test_what_one_caller_leaves_at_request_auth_reaches_no_other(
+async def test_a_change_of_request_auth_does_not_reach_another_caller(
     guard: CognitoGuard, call: Call, may_read: str, framework: Any
 ) -> None:
     async def leave(request: Request) -> Response:

@@ -77,7 +77,7 @@ async def test_all_that_is_not_public_looks_the_same(
 
 
 @pytest.mark.parametrize("redirects", [True, False])
-async def test_what_a_public_route_says_itself_is_open(
+async def test_answers_of_a_public_route_itself_are_open(
     guard: CognitoGuard, call: Call, record: Recorder, redirects: bool
 ) -> None:
     """Its 405 for another method, HEAD, and the redirect that mends a slash."""
@@ -178,7 +178,7 @@ async def test_no_copy_of_the_scope_opens_another_path(
     ],
     ids=["reversed", "popitem"],
 )
-async def test_no_scope_is_taken_apart(
+async def test_unpacking_the_scope_opens_no_path(
     guard: CognitoGuard, call: Call, record: Recorder, make_copy: Callable[[Any], Any]
 ) -> None:
     app = with_rewritten(guard, record, make_copy)["mounted"]
@@ -191,7 +191,7 @@ async def test_no_scope_is_taken_apart(
 @pytest.mark.parametrize(
     "make_copy", [lambda scope: collections.ChainMap({}, scope), lambda scope: dict(dict.items(scope))]
 )
-async def test_a_scope_that_is_wrapped_unseen_gives_no_answer(
+async def test_a_wrapped_scope_that_the_guard_cannot_see_gets_no_answer(
     guard: CognitoGuard, call: Call, record: Recorder, make_copy: Callable[[Any], Any]
 ) -> None:
     """The documented limit: a handler runs, but what it says does not get out."""
@@ -393,7 +393,7 @@ async def sends_to_the_login(request: Request, error: HTTPException) -> Response
 @pytest.mark.parametrize("key", [HTTPException, 401])
 @pytest.mark.parametrize("framework", [Starlette, FastAPI])
 @pytest.mark.parametrize("handler", [drops_headers, hides_that_it_exists, sends_to_the_login])
-async def test_a_challenge_is_there_whatever_a_handler_makes_of_it(
+async def test_every_handlers_answer_to_a_refusal_has_a_challenge(
     guard: CognitoGuard, call: Call, record: Recorder, handler: Any, framework: Any, key: Any, path: str
 ) -> None:
     app = framework(exception_handlers={key: handler})

@@ -342,7 +342,7 @@ NO_TIME_LIMIT = settings(
 @example(tree=[Branch("fastapi", "/a", (Branch("include", "/a/{}", (Branch("host", "/a", (LEAF,)),)),))])
 @example(tree=[Branch(kind, "/a", (LEAF, Branch("opaque", "/b", (LEAF,)))) for kind in KINDS])
 @NO_TIME_LIMIT
-def test_what_runs_for_whom_is_what_the_audit_says(
+def test_the_audit_says_what_runs_for_each_caller(
     make_guard: MakeGuard, tokens: dict[str, str | None], framework: Any, tree: list[Leaf | Branch]
 ) -> None:
     compare_all(make_guard(), framework, tree, tokens)

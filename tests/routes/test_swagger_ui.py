@@ -2,7 +2,7 @@
 Swagger UI in a real Chromium: it gets tokens from the local Cognito, and shows what the orders API answers to them.
 
 Skipped without `chromium` and `chromedriver`. Swagger UI comes from a package, in the cache folder, since this browser
-can not go to where FastAPI's page gets it. Each test leaves a picture of how it ended in its temporary folder.
+cannot go to where FastAPI's page gets it. Each test leaves a picture of how it ended in its temporary folder.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class TestSwaggerUI:  # pragma: no cover - needs a browser
             try:
                 subprocess.run(command, capture_output=True, text=True, check=True)
             except subprocess.CalledProcessError as error:
-                reason = f"Swagger UI can not be installed: {error} {error.stderr}"
+                reason = f"Swagger UI cannot be installed: {error} {error.stderr}"
                 if os.environ.get("CI"):
                     pytest.fail(reason)
                 pytest.skip(reason)

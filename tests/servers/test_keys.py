@@ -300,7 +300,7 @@ def test_a_process_that_was_stopped_at_any_moment_knows_a_key_that_was_rotated_m
         assert serving.get("/", issuer.mint()).status_code == 200
 
 
-def test_a_process_that_was_stopped_in_its_first_fetch_answers_who_waited_for_it(
+def test_a_process_that_was_stopped_in_its_first_fetch_answers_waiting_requests(
     serve: Callable[[list[str]], Serving], server: Any, issuer: LocalPool, jwks: bytes, environ: dict[str, str]
 ) -> None:
     """For longer than timeout and back-off; the network is there again when it goes on."""
@@ -398,7 +398,7 @@ def test_a_process_may_end_in_the_middle_of_a_fetch(run: Callable[[str], float])
 
 
 def test_a_process_may_end_in_the_middle_of_a_look_up(run: Callable[[str], float]) -> None:
-    """The resolver of the system can not be interrupted; it may well try for a minute."""
+    """The resolver of the system cannot be interrupted; it may well try for a minute."""
     seconds = run("""
         reached = threading.Event()
 
@@ -426,7 +426,7 @@ def test_a_process_may_end_in_the_middle_of_a_look_up(run: Callable[[str], float
     assert seconds < IN_TIME
 
 
-def test_an_on_event_that_ends_its_thread_keeps_nobody_waiting(
+def test_an_on_event_that_ends_its_thread_does_not_block_requests(
     run: Callable[[str], float], server: Any, jwks: bytes
 ) -> None:
     """As sys.exit() does: quietly, and past every `except Exception`."""

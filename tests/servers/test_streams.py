@@ -17,7 +17,7 @@ KEYS = count()
 
 
 @pytest.mark.parametrize("path", ["/json", "/orders"])
-def test_who_lacks_the_scope_is_refused_before_the_body(serving: Serving, reader: str, path: str) -> None:
+def test_a_caller_without_the_scope_is_refused_before_the_body(serving: Serving, reader: str, path: str) -> None:
     """The headers announce 100 MB; not a byte of them is ever sent."""
     with Wire(serving.port) as wire:
         wire.send(
@@ -32,7 +32,7 @@ def test_who_lacks_the_scope_is_refused_before_the_body(serving: Serving, reader
     assert (answer.status, answer.challenge) == (403, FORBIDDEN_CHALLENGE)
 
 
-def test_a_caller_who_goes_away_with_half_a_body_harms_nobody(serving: Serving, writer: str) -> None:
+def test_a_caller_that_disconnects_in_the_body_does_not_affect_others(serving: Serving, writer: str) -> None:
     for _ in range(3):
         with Wire(serving.port) as wire:
             wire.send(
@@ -76,7 +76,7 @@ def test_the_first_chunk_comes_before_the_last_is_made(
         assert wire.chunk() == b""
 
 
-def test_what_is_to_be_done_after_the_answer_is_done(serving: Serving, reader: str) -> None:
+def test_background_tasks_run_after_the_answer(serving: Serving, reader: str) -> None:
     key = f"{next(KEYS)}"
     serving.ask(f"POST /gate/{key} HTTP/1.1", "Content-Length: 0")
     with Wire(serving.port) as wire:

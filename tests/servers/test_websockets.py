@@ -35,7 +35,7 @@ def test_a_websocket_is_refused_with_a_real_403(upgrading: Serving, issuer: Loca
     assert (answer.status, answer.challenge, json.loads(answer.body)) == (403, FORBIDDEN_CHALLENGE, FORBIDDEN)
 
 
-def test_a_websocket_is_told_what_is_wrong_with_its_token(upgrading: Serving, issuer: LocalPool) -> None:
+def test_a_websockets_refusal_says_what_is_wrong_with_the_token(upgrading: Serving, issuer: LocalPool) -> None:
     token = issuer.mint(READ)
 
     assert upgrading.deny("/feed", token, token).status == 400

@@ -104,9 +104,7 @@ def test_short_scopes_are_those_of_the_only_resource_server(start: Start) -> Non
 
 
 @pytest.mark.parametrize("options", NAMED)
-def test_scopes_of_another_api_alone_are_refused_where_this_one_has_a_name(
-    start: Start, options: dict[str, Any]
-) -> None:
+def test_only_scopes_of_another_api_are_refused_if_this_api_has_a_name(start: Start, options: dict[str, Any]) -> None:
     standing_in, http = start(**options)
 
     status = 401 if "resource_servers" in options else 200
@@ -137,7 +135,7 @@ def test_every_hostile_token_is_refused_for_the_reason_it_states(start: Start, o
         ({"audience": URL}, {"other_audience", "no_audience"}),
     ],
 )
-def test_tokens_for_another_api_are_hostile_to_who_can_tell(
+def test_tokens_for_another_api_are_hostile_to_guards_that_can_tell(
     start: Start, options: dict[str, Any], names: set[str]
 ) -> None:
     standing_in, _ = start(**options)
@@ -146,7 +144,7 @@ def test_tokens_for_another_api_are_hostile_to_who_can_tell(
     assert all(standing_in.hostile[name].reason == "audience" for name in names)
 
 
-def test_an_oversized_token_is_longer_than_the_guard_at_hand_takes() -> None:
+def test_an_oversized_token_is_longer_than_the_guard_accepts() -> None:
     double = Double(UserPool("eu-west-1_AbCdEf123", client_ids={CLIENT}), PoolKeys(), lambda: 1_800_000_000.0)
 
     assert len(HostileTokens(double, PoolKeys(), longest=20_000)["oversized"].token) > 20_000

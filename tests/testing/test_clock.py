@@ -145,7 +145,7 @@ def test_its_timer_does_not_follow(fake: Fake) -> None:
         assert clock.timer() == before
 
 
-def test_a_clock_follows_a_patched_function_as_well() -> None:
+def test_a_clock_follows_a_patched_function_too() -> None:
     clock = ManualClock()
 
     with mock.patch("time.time", return_value=5.0):
@@ -228,7 +228,7 @@ def client(pool_of_the_present: LocalPool) -> TestClient:
 
 
 @fakes
-def test_a_guard_made_as_in_production_goes_by_faked_time(
+def test_a_guard_made_as_in_production_uses_faked_time(
     fake: Fake, client: TestClient, pool_of_the_present: LocalPool
 ) -> None:
     headers = {"Authorization": f"Bearer {pool_of_the_present.mint(lifetime=3600)}"}

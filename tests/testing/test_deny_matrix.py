@@ -197,7 +197,7 @@ async def test_a_requirement_that_is_switched_off_is_caught(
         await assert_no_holes(app, pool.mint_user)
 
 
-async def test_a_guard_that_refuses_everybody_is_caught(
+async def test_a_guard_that_refuses_everyone_is_caught(
     make_guard: MakeGuard, pool: LocalPool, writer: LocalClient
 ) -> None:
     guard = make_guard(fetch=lambda url, timeout: json.dumps({"keys": []}).encode())
@@ -210,7 +210,7 @@ async def test_a_guard_that_refuses_everybody_is_caught(
         await assert_no_holes(app, pool.mint_user)
 
 
-async def test_a_route_that_a_guard_refuses_everybody_is_caught(
+async def test_a_route_on_which_everyone_is_refused_is_caught(
     make_guard: MakeGuard, pool: LocalPool, writer: LocalClient
 ) -> None:
     guard = make_guard()
@@ -250,7 +250,7 @@ async def close(websocket: StarletteWebSocket) -> None:
     await websocket.close()
 
 
-async def test_what_the_app_itself_refuses_is_no_hole(
+async def test_a_refusal_by_the_app_itself_is_not_a_hole(
     make_guard: MakeGuard, pool: LocalPool, writer: LocalClient
 ) -> None:
     guard = make_guard()
@@ -280,7 +280,7 @@ async def test_what_the_app_itself_refuses_is_no_hole(
 
 
 @pytest.mark.parametrize(("handler", "status"), [(forbid, 403), (deny, 401)])
-async def test_what_the_app_itself_refuses_stands_for_no_guard(
+async def test_a_refusal_by_the_app_itself_does_not_replace_the_guards(
     guard: CognitoGuard, pool: LocalPool, writer: LocalClient, handler: Any, status: int
 ) -> None:
     app = Starlette(routes=[Route("/order", guard.require(READ)(handler))])
@@ -425,9 +425,7 @@ async def test_a_parameter_that_does_not_fit_is_pointed_out(
     await assert_no_holes(app, pool.mint_user, parameters=ITEM)
 
 
-async def test_hints_are_given_where_they_fit_alone(
-    make_guard: MakeGuard, pool: LocalPool, writer: LocalClient
-) -> None:
+async def test_hints_are_given_only_where_they_fit(make_guard: MakeGuard, pool: LocalPool, writer: LocalClient) -> None:
     async def missing(request: Request) -> Response:
         return PlainTextResponse("no such order", 404)
 
@@ -486,7 +484,7 @@ async def test_a_handler_that_is_silent_is_given_up(
     assert str(reached[0]) == "GET /events with a token that grants it: no answer in time, expected no refusal"
 
 
-async def test_silence_is_no_refusal(guard: CognitoGuard, pool: LocalPool, writer: LocalClient) -> None:
+async def test_silence_is_not_a_refusal(guard: CognitoGuard, pool: LocalPool, writer: LocalClient) -> None:
     async def silent(scope: Scope, receive: Receive, send: Send) -> None:
         await anyio.sleep_forever()
 
@@ -527,7 +525,7 @@ async def test_a_function_decides_which_handlers_are_reached(
     assert [call.refused for call in calls if call.route.path == "/pay"] == [401, 401, 403]
 
 
-async def test_conditions_that_no_token_is_known_to_meet_are_called_with_those_that_do_not(
+async def test_a_route_with_a_condition_is_called_only_with_tokens_that_must_be_refused(
     make_guard: MakeGuard, pool: LocalPool, writer: LocalClient
 ) -> None:
     guard = make_guard()

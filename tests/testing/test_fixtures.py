@@ -109,7 +109,7 @@ def test_machines_are_in_no_groups(auth_headers: Headers) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", [httpx, httpx2])
-async def test_a_caller_is_good_for_auth_of_async_clients(anyio_backend: str, library: Any, as_: As) -> None:
+async def test_a_caller_works_as_auth_of_async_clients(anyio_backend: str, library: Any, as_: As) -> None:
     caller = as_("6example0client00000000000", scopes=[READ])
     async with library.AsyncClient(
         transport=library.ASGITransport(app), base_url="http://api.example", auth=caller
@@ -118,7 +118,7 @@ async def test_a_caller_is_good_for_auth_of_async_clients(anyio_backend: str, li
         assert (await http.get("/me")).json() == ["6example0client00000000000", None, [], [READ]]
 
 
-def test_a_caller_gets_a_token_anew_for_each_request(
+def test_a_caller_gets_a_new_token_for_each_request(
     client: TestClient, as_: As, auth_headers: Headers, cognito_stand_in: StandIn
 ) -> None:
     caller, once = as_(scopes=[READ]), auth_headers(READ)
@@ -166,7 +166,7 @@ def test_nothing_is_carried_over_from_one_block_to_another(client: TestClient) -
 
 
 @pytest.mark.anyio
-async def test_what_is_judged_as_a_block_ends_is_worth_nothing_after_it(anyio_backend: str) -> None:
+async def test_a_token_verified_while_a_block_ends_does_not_count_after_it(anyio_backend: str) -> None:
     """A request of another thread may still be on its way."""
 
     def fetch(url: str, timeout: float) -> bytes:
@@ -220,7 +220,7 @@ def test_each_pool_of_a_guard_has_a_stand_in_and_the_client_decides_which_one_is
         pytest.param({"issuers": ["http://inside/pool"], "jwks_url": "https://keys.example"}, None, id="a JWKS URL"),
     ],
 )
-def test_tokens_are_such_as_the_guard_is_set_up_for(options: dict[str, Any], client_id: str | None) -> None:
+def test_tokens_fit_the_set_up_of_the_guard(options: dict[str, Any], client_id: str | None) -> None:
     guard = CognitoGuard(pool("eu-west-1_AbCdEf123", **options))
 
     with stand_in(guard) as standing_in:
@@ -243,11 +243,11 @@ def test_all_other_options_of_the_guard_stay_in_force() -> None:
     assert seen[-1] == Refused(401, "expired", None)
 
 
-def test_the_guard_of_an_app_can_be_had_from_it() -> None:
+def test_guard_of_returns_the_guard_of_an_app() -> None:
     assert guard_of(app) is production_guard
 
 
-def test_an_app_without_a_guard_has_none_to_be_had() -> None:
+def test_guard_of_refuses_an_app_without_a_guard() -> None:
     with pytest.raises(ConfigurationError, match="has 0"):
         guard_of(Starlette())
 
@@ -274,7 +274,7 @@ def test_hostile_tokens_can_be_gone_through(hostile_tokens: HostileTokens) -> No
         hostile_tokens["friendly"]
 
 
-def test_no_client_is_wrong_to_a_guard_that_accepts_any() -> None:
+def test_a_guard_that_accepts_any_client_has_no_wrong_client() -> None:
     with stand_in(CognitoGuard(pool("eu-west-1_AbCdEf123", client_ids=ANY_CLIENT))) as standing_in:
         assert set(HOSTILE_TOKENS) - set(standing_in.hostile) == {"wrong_client"}
         with pytest.raises(KeyError):
@@ -295,7 +295,7 @@ def test_a_rotation_goes_unnoticed(client: TestClient, key_drills: KeyDrills, as
 
 
 @pytest.mark.anyio
-async def test_a_withdrawn_key_is_good_for_nothing(
+async def test_tokens_of_a_withdrawn_key_are_no_longer_accepted(
     anyio_backend: str, key_drills: KeyDrills, as_: As, auth_headers: Headers
 ) -> None:
     before = auth_headers(READ, lifetime=24 * 60 * 60)
@@ -309,7 +309,7 @@ async def test_a_withdrawn_key_is_good_for_nothing(
         assert (await http.get("/orders", auth=as_(scopes=[READ]))).status_code == 200
 
 
-def test_withdrawal_takes_the_keys_of_earlier_rotations_too(
+def test_withdrawal_includes_the_keys_of_earlier_rotations(
     client: TestClient, key_drills: KeyDrills, auth_headers: Headers
 ) -> None:
     before = auth_headers(READ, lifetime=24 * 60 * 60)
@@ -322,7 +322,7 @@ def test_withdrawal_takes_the_keys_of_earlier_rotations_too(
     assert client.get("/orders", headers=before).status_code == 401
 
 
-def test_an_outage_is_felt_by_a_guard_without_keys_alone(client: TestClient, key_drills: KeyDrills, as_: As) -> None:
+def test_an_outage_affects_only_a_guard_without_keys(client: TestClient, key_drills: KeyDrills, as_: As) -> None:
     caller = as_(scopes=[READ])
 
     with key_drills.outage():
@@ -345,7 +345,7 @@ def test_keys_withdrawn_during_an_outage_stay_in_use(
         assert client.get("/orders", headers=before).status_code == 200
 
 
-def test_withdrawal_is_no_obstacle_to_a_guard_that_can_get_no_keys(key_drills: KeyDrills, client: TestClient) -> None:
+def test_withdrawal_works_during_an_outage_for_a_guard_without_keys(key_drills: KeyDrills, client: TestClient) -> None:
     with key_drills.outage():
         key_drills.withdraw()
         assert client.get("/orders", headers={"Authorization": "Bearer of.no.use"}).status_code == 401
@@ -384,7 +384,7 @@ async def test_other_callers_of_the_stand_in_do_wait(anyio_backend: str, local_c
 # Names
 
 
-def test_every_name_that_is_listed_is_there_and_no_other() -> None:
+def test_the_listed_names_are_exactly_those_that_exist() -> None:
     assert all(getattr(testing, name) for name in testing.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'KeyChain'"):
         testing.KeyChain  # noqa: B018

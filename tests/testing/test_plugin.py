@@ -93,7 +93,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
 # Names
 
 
-def test_every_name_that_is_listed_is_there_and_no_other() -> None:
+def test_the_listed_names_are_exactly_those_that_exist() -> None:
     assert all(getattr(testing, name) for name in testing.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'KeyChain'"):
         testing.KeyChain  # noqa: B018
@@ -129,7 +129,7 @@ def client():
 STAR_IMPORT = "from cognito_guard.testing import *\n" + GUARD_ALONE
 
 
-def test_without_a_guard_of_its_own_a_suite_gets_one_to_build_an_app_with(run: Run) -> None:
+def test_a_suite_without_a_guard_gets_one_to_build_an_app_with(run: Run) -> None:
     result = run(
         files={
             "conftest.py": 'pytest_plugins = ["cognito_guard.testing"]',
@@ -183,7 +183,7 @@ def test_a_nested_conftest_may_import_the_fixtures(run: Run) -> None:
     run("tests/api", files=files).assert_outcomes(passed=1)
 
 
-def test_a_nested_conftest_may_import_the_fixtures_of_a_plugin_that_is_named_as_well(run: Run) -> None:
+def test_a_nested_conftest_may_import_the_fixtures_of_a_named_plugin(run: Run) -> None:
     files = {
         "conftest.py": 'pytest_plugins = ["cognito_guard.testing"]',
         "tests/api/conftest.py": STAR_IMPORT,
@@ -241,7 +241,7 @@ def test_fixtures_live_as_long_as_the_option_says(run: Run, scope: str, expected
 
 
 @pytest.mark.parametrize(("scope", "expected"), [("module", 2), ("session", 1)])
-def test_modules_share_a_stand_in_at_session_scope_alone(run: Run, scope: str, expected: int) -> None:
+def test_modules_share_a_stand_in_only_at_session_scope(run: Run, scope: str, expected: int) -> None:
     test = """
 import shop
 stand_ins = vars(shop).setdefault("stand_ins", set())
@@ -283,7 +283,7 @@ def test_another_scope_is_refused_before_any_test_runs(run: Run) -> None:
     )
 
 
-def test_a_guard_of_a_narrower_scope_is_told_so_by_pytest(run: Run) -> None:
+def test_pytest_reports_a_guard_of_a_narrower_scope(run: Run) -> None:
     result = run(
         files={
             "pytest.ini": "[pytest]\ncognito_guard_fixture_scope = session",
@@ -383,7 +383,7 @@ def test_a_forgotten_guard_explains_itself(run: Run) -> None:
     result.stdout.fnmatch_lines(["    def guard():"])
 
 
-def test_a_fixture_that_fails_for_want_of_the_guard_is_told_so(run: Run) -> None:
+def test_a_fixture_that_fails_without_the_guard_gets_the_hint(run: Run) -> None:
     result = run(
         files={
             "conftest.py": 'pytest_plugins = ["cognito_guard.testing"]',
@@ -396,7 +396,7 @@ def test_a_fixture_that_fails_for_want_of_the_guard_is_told_so(run: Run) -> None
     result.stdout.fnmatch_lines(["No token of this test reached the guard*"])
 
 
-def test_a_test_that_passes_is_told_nothing(run: Run) -> None:
+def test_a_passing_test_gets_no_hint(run: Run) -> None:
     result = run(
         "-rA",
         files={
@@ -424,7 +424,7 @@ def test_a_guard_of_another_app_is_named(run: Run) -> None:
 
 
 @pytest.mark.parametrize("token", ["good", "expired", "without the scope"])
-def test_a_failure_that_the_guard_was_asked_about_is_left_alone(run: Run, token: str) -> None:
+def test_a_failure_after_the_guard_saw_a_token_gets_no_hint(run: Run, token: str) -> None:
     call = {"good": '"orders/order.read"', "expired": '"orders/order.read", lifetime=-1', "without the scope": ""}
     result = run(
         files={
@@ -440,7 +440,7 @@ def test_it(client, auth_headers):
     result.stdout.no_fnmatch_line("*No token of this test*")
 
 
-def test_a_failure_without_tokens_is_left_alone(run: Run) -> None:
+def test_a_failure_without_tokens_gets_no_hint(run: Run) -> None:
     result = run(
         files={
             "conftest.py": CONFTEST.format(scope="function"),
@@ -452,7 +452,7 @@ def test_a_failure_without_tokens_is_left_alone(run: Run) -> None:
     result.stdout.no_fnmatch_line("*No token of this test*")
 
 
-def test_a_client_of_the_whole_session_with_the_wrong_guard_is_told_in_every_test(run: Run) -> None:
+def test_a_client_of_the_whole_session_with_the_wrong_guard_gets_the_hint_in_every_test(run: Run) -> None:
     test = "def test_it(reader):\n    assert reader.get('/orders').status_code == 200"
     result = run(
         files={
@@ -467,7 +467,7 @@ def test_a_client_of_the_whole_session_with_the_wrong_guard_is_told_in_every_tes
     assert result.stdout.str().count("No token of this test") == 2
 
 
-def test_a_second_guard_of_a_session_is_told_that_the_first_one_is_in_place(run: Run) -> None:
+def test_a_second_guard_of_a_session_gets_the_hint(run: Run) -> None:
     own_guard = """
 import pytest, shop
 from starlette.testclient import TestClient

@@ -63,7 +63,7 @@ def test_a_block_within_another_shares_its_stand_in(status: Status) -> None:
         assert status(guard, before) == status(guard, within) == 200
 
 
-def test_a_stand_in_ends_with_the_last_of_its_blocks_whichever_began_first(status: Status) -> None:
+def test_a_stand_in_ends_with_the_last_of_its_blocks_in_any_order(status: Status) -> None:
     guard = make_guard()
     first, second = stand_in(guard), stand_in(guard)
     headers = first.__enter__().headers(READ)
@@ -86,7 +86,7 @@ def test_a_block_that_fails_ends_its_stand_in() -> None:
         assert another is not one
 
 
-def test_clock_and_faults_are_after_an_inner_block_what_they_were_before_it(status: Status) -> None:
+def test_an_inner_block_restores_clock_and_faults(status: Status) -> None:
     guard = make_guard()
     with stand_in(guard) as cognito:
         cognito.clock.advance(10)
@@ -120,9 +120,7 @@ def replace(cognito: StandIn) -> None:
 
 @pytest.mark.parametrize("change", [rotate, withdraw, replace])
 @pytest.mark.parametrize("ahead", [0, 1])
-def test_keys_are_after_an_inner_block_what_they_were_before_it(
-    status: Status, change: Callable[[StandIn], None], ahead: int
-) -> None:
+def test_an_inner_block_restores_keys(status: Status, change: Callable[[StandIn], None], ahead: int) -> None:
     guard = make_guard()
     with stand_in(guard) as cognito:
         headers = [cognito.headers(READ)]
@@ -158,7 +156,7 @@ def test_a_block_within_another_cannot_have_a_clock_or_keys_of_its_own(option: d
 # Several guards
 
 
-def test_tokens_of_one_guard_are_of_no_use_at_another_of_another_pool(status: Status) -> None:
+def test_a_guard_refuses_tokens_for_a_guard_of_another_pool(status: Status) -> None:
     one, other = make_guard(), make_guard("eu-west-1_GhIjKl456")
     with stand_in(one) as cognito, stand_in(other) as cognito_of_the_other:
         assert status(one, cognito.headers(READ)) == 200
@@ -175,7 +173,7 @@ def test_pools_have_keys_of_their_own_and_one_pool_has_the_same_at_each_guard() 
     assert keys[0] is not keys[2]
 
 
-def test_two_guards_may_go_by_one_clock(status: Status) -> None:
+def test_two_guards_may_share_one_clock(status: Status) -> None:
     one, other = make_guard(), make_guard("eu-west-1_GhIjKl456")
     with stand_in(one) as cognito, stand_in(other, clock=cognito.clock) as cognito_of_the_other:
         headers = cognito_of_the_other.headers(READ, lifetime=300)

@@ -86,7 +86,7 @@ async def test_users_who_signed_in_by_api_are_refused(make: MakeGuard, pool: Loc
         ("https://api.example.com/read", {"orders", "https://api.example.com"}),
     ],
 )
-async def test_an_identifier_may_hold_slashes(
+async def test_an_identifier_may_contain_slashes(
     make: MakeGuard, pool: LocalPool, scope: str, identifiers: set[str]
 ) -> None:
     await make(resource_servers=identifiers).verify(pool.mint(scope=scope))
@@ -95,7 +95,7 @@ async def test_an_identifier_may_hold_slashes(
 @pytest.mark.parametrize(
     "scope", ["https://api.example.com/admin/read", "https://api.example.com//read", "https://api.example.co/read"]
 )
-async def test_an_identifier_is_the_whole_of_what_stands_before_the_last_slash(
+async def test_an_identifier_is_all_the_text_before_the_last_slash(
     make: MakeGuard, pool: LocalPool, scope: str
 ) -> None:
     await refused(make(resource_servers={"https://api.example.com"}), pool.mint(scope=scope))
@@ -135,7 +135,7 @@ async def test_an_audience_that_names_another_api_outweighs_every_scope(
     await refused(make(resource_servers={"orders"}), pool.mint("orders/order.read", aud=audience))
 
 
-async def test_null_is_no_audience(make: MakeGuard, pool: LocalPool, reader: LocalClient) -> None:
+async def test_null_is_not_an_audience(make: MakeGuard, pool: LocalPool, reader: LocalClient) -> None:
     claims = {"iss": pool.issuer, "token_use": "access", "client_id": reader.client_id, "exp": 1_900_000_000}
     token = pool.sign(claims | {"scope": "orders/order.read", "aud": None})
 
@@ -143,7 +143,7 @@ async def test_null_is_no_audience(make: MakeGuard, pool: LocalPool, reader: Loc
 
 
 @pytest.mark.parametrize("in_a_list", [False, True])
-async def test_the_tokens_own_client_is_no_audience(
+async def test_the_tokens_own_client_is_not_an_audience(
     make: MakeGuard, pool: LocalPool, reader: LocalClient, in_a_list: bool
 ) -> None:
     """A pre-token-generation trigger may set `aud` to the client id, and to nothing else: it names no API."""
@@ -157,25 +157,29 @@ async def test_the_tokens_own_client_is_no_audience(
 
 
 @pytest.mark.parametrize("audience", [OURS, [OTHER, OURS]])
-async def test_an_audience_alone_is_found(make: MakeGuard, pool: LocalPool, audience: Any) -> None:
+async def test_an_audience_without_resource_servers_is_found(make: MakeGuard, pool: LocalPool, audience: Any) -> None:
     await make(audience=OURS).verify(pool.mint(aud=audience))
 
 
 @pytest.mark.parametrize("audience", [None, OTHER, [], [OTHER, 5], 5, {}])
-async def test_an_audience_alone_must_be_there(make: MakeGuard, pool: LocalPool, audience: Any) -> None:
+async def test_an_audience_without_resource_servers_is_required(
+    make: MakeGuard, pool: LocalPool, audience: Any
+) -> None:
     await refused(make(audience=OURS), pool.mint("orders/order.read", aud=audience))
 
 
-async def test_an_audience_alone_may_be_the_client(make: MakeGuard, pool: LocalPool, reader: LocalClient) -> None:
+async def test_an_audience_without_resource_servers_may_be_the_client(
+    make: MakeGuard, pool: LocalPool, reader: LocalClient
+) -> None:
     await make(audience=reader.client_id).verify(pool.mint(aud=reader.client_id))
 
 
-async def test_an_audience_that_nobody_asked_for_is_not_looked_at(make: MakeGuard, pool: LocalPool) -> None:
+async def test_an_audience_is_ignored_unless_configured(make: MakeGuard, pool: LocalPool) -> None:
     await make().verify(pool.mint("billing/read", aud=OTHER))
 
 
 @pytest.mark.parametrize("options", [{"resource_servers": {"orders"}}, {"audience": OURS}])
-async def test_no_key_is_looked_for_on_account_of_a_token_for_another_api(
+async def test_a_token_for_another_api_causes_no_look_up_of_a_key(
     make: MakeGuard, pool: LocalPool, fetch: Any, options: dict[str, Any]
 ) -> None:
     await refused(make(**options), pool.mint("billing/read", headers={"kid": "unknown"}))
@@ -183,7 +187,7 @@ async def test_no_key_is_looked_for_on_account_of_a_token_for_another_api(
     assert fetch.calls == 0
 
 
-async def test_a_claim_of_another_type_is_said_to_be_so(make: MakeGuard, pool: LocalPool) -> None:
+async def test_a_claim_of_another_type_is_named_in_the_refusal(make: MakeGuard, pool: LocalPool) -> None:
     with pytest.raises(ClaimError) as caught:
         await make(resource_servers={"orders"}).verify(pool.mint(scope=["orders/order.read"]))
 

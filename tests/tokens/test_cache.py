@@ -54,7 +54,7 @@ async def test_a_token_that_was_seen_gives_the_same_principal(guard: CognitoGuar
     assert await guard.verify(other) is not first
 
 
-async def test_without_a_cache_every_token_is_verified_anew(make_guard: MakeGuard, pool: LocalPool) -> None:
+async def test_without_a_cache_every_token_is_verified_again(make_guard: MakeGuard, pool: LocalPool) -> None:
     guard = make_guard(token_cache=0)
     token = pool.mint()
 
@@ -108,7 +108,7 @@ async def test_a_tampered_copy_of_a_seen_token_is_another_token(guard: CognitoGu
 
 
 @pytest.mark.parametrize("change", ["withdrawn", "replaced"])
-async def test_a_key_that_is_gone_takes_seen_tokens_with_it(own_pool: OwnPool, timer: Any, change: str) -> None:
+async def test_seen_tokens_of_a_dropped_key_are_refused(own_pool: OwnPool, timer: Any, change: str) -> None:
     pool, guard = own_pool
     token = pool.mint()
     await guard.verify(token)
@@ -127,7 +127,7 @@ async def test_a_key_that_is_gone_takes_seen_tokens_with_it(own_pool: OwnPool, t
         await guard.verify(token)
 
 
-async def test_a_verdict_that_comes_after_its_key_is_gone_does_not_hold(own_pool: OwnPool, timer: Any) -> None:
+async def test_a_result_that_comes_after_its_key_was_dropped_is_not_used(own_pool: OwnPool, timer: Any) -> None:
     """A request may be verified with the old key while it is being replaced, and be remembered afterwards."""
     pool, guard = own_pool
     token = pool.mint()
@@ -146,7 +146,7 @@ async def test_a_verdict_that_comes_after_its_key_is_gone_does_not_hold(own_pool
         await guard.verify(token)
 
 
-async def test_what_a_withdrawn_key_signed_is_not_kept(own_pool: OwnPool, timer: Any) -> None:
+async def test_tokens_of_a_withdrawn_key_are_not_kept(own_pool: OwnPool, timer: Any) -> None:
     """Not even of other keys: who sees to a withdrawal wants nothing left of it, and tokens are verified quickly."""
     pool, guard = own_pool
     token = pool.mint()
@@ -161,7 +161,7 @@ async def test_what_a_withdrawn_key_signed_is_not_kept(own_pool: OwnPool, timer:
     assert again is not first
 
 
-async def test_a_rotation_leaves_tokens_of_the_old_key_alone(own_pool: OwnPool, timer: Any) -> None:
+async def test_a_rotation_does_not_affect_tokens_of_the_old_key(own_pool: OwnPool, timer: Any) -> None:
     pool, guard = own_pool
     token = pool.mint()
     first = await guard.verify(token)
@@ -212,7 +212,7 @@ async def test_scopes_are_judged_for_each_route(
         assert (await call(app, "GET", "/write", token)).status_code == 403
 
 
-async def test_a_token_has_one_entry_however_its_scheme_is_spelled(
+async def test_a_token_has_one_entry_for_every_spelling_of_the_scheme(
     make_guard: MakeGuard, pool: LocalPool, call: Call
 ) -> None:
     guard, callers = make_guard(token_cache=1), []
@@ -231,7 +231,7 @@ async def test_a_token_has_one_entry_however_its_scheme_is_spelled(
     assert [caller is callers[0] for caller in callers] == [True] * 5
 
 
-async def test_what_a_handler_does_to_its_scopes_is_gone_with_the_request(
+async def test_a_change_of_scopes_by_a_handler_ends_with_the_request(
     guard: CognitoGuard, call: Call, pool: LocalPool, reader: LocalClient
 ) -> None:
     async def greedy(request: Request) -> Response:
@@ -305,7 +305,7 @@ def test_a_verdict_is_replaced_by_a_later_one_on_the_same_token() -> None:
     assert cache.get(b"1") is later
 
 
-def test_nothing_is_remembered_by_nobody() -> None:
+def test_a_cache_of_size_0_remembers_nothing() -> None:
     cache = TokenCache(0)
     cache.put(b"1", verdict(), 1)
 
@@ -322,7 +322,7 @@ def test_all_is_forgotten_together() -> None:
     assert cache.get(b"2") is not None
 
 
-def test_what_was_forgotten_takes_no_room() -> None:
+def test_forgotten_tokens_take_no_room() -> None:
     cache = TokenCache(3)
     for number in range(3):
         cache.put(bytes([number]), verdict(), 900)

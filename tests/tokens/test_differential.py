@@ -31,7 +31,7 @@ Make = Callable[[LocalPool], str]
 STRICTER: Final = {
     "claim_client_id": "whose clients are welcome, only a guard of Cognito knows",
     "claim_cognito:groups": "likewise, of what type Cognito's own claims are",
-    "claim_exp": "PyJWT takes text for a number, and both take one that arithmetic with fractions can not hold",
+    "claim_exp": "PyJWT takes text for a number, and both take one that arithmetic with fractions cannot hold",
     "claim_iat": "no condition for either, but here it becomes part of the caller, so it is a number",
     "claim_nbf": "PyJWT takes text and true for a number",
     "claim_scope": "of what type Cognito's own claims are",
@@ -175,7 +175,7 @@ async def test_what_only_others_accept_is_refused(
     assert accepted_by(token, pool).keys() == others
 
 
-def test_no_reason_is_on_the_list_without_need() -> None:
+def test_every_reason_on_the_list_is_needed() -> None:
     # Which side of a whole second it is, no test can choose: neither clock can be set.
     assert {reason for reason, _, _ in NOT_NEEDED_BY_OTHERS} == STRICTER.keys() - {"expired"}
 
@@ -212,7 +212,7 @@ SLOW = settings(max_examples=150)
 ONE_LOOP = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
 
-async def test_a_good_token_is_good_to_all(guard: CognitoGuard, pool: LocalPool) -> None:
+async def test_a_good_token_is_accepted_by_all(guard: CognitoGuard, pool: LocalPool) -> None:
     token = pool.mint()
 
     assert (await guard.verify(token)).claims == claims_of(token)

@@ -73,7 +73,7 @@ TokenOf = Callable[[list[str]], Headers]
 
 # One class, so that one line leaves out of the coverage what does not run everywhere.
 @pytest.mark.timeout(5 * 60)  # ministack may have to be installed first, which takes 20 seconds on a good line
-class TestTokensOfMinistack:  # pragma: no cover - skipped where ministack can not be installed
+class TestTokensOfMinistack:  # pragma: no cover - skipped where ministack cannot be installed
     """The example app, told of a user pool of ministack by environment variables."""
 
     def test_are_accepted(self, api: httpx.Client, issuer: Issuer, token_of: TokenOf) -> None:
@@ -201,7 +201,7 @@ def _python_with_ministack() -> str:  # pragma: no cover - as much of it as this
         ):
             subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        reason = f"ministack can not be installed: {error} {getattr(error, 'stderr', '')}"
+        reason = f"ministack cannot be installed: {error} {getattr(error, 'stderr', '')}"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -75,7 +75,7 @@ async def test_any_other_type_is_refused(guard: CognitoGuard, pool: LocalPool, f
     assert fetch.calls == 0
 
 
-def test_null_is_no_type() -> None:
+def test_null_is_not_a_type() -> None:
     with pytest.raises(MalformedTokenError) as caught:
         parse(token_of(b'{"kid":"k","alg":"RS256","typ":null}'), {})
 
@@ -147,7 +147,7 @@ async def test_a_header_is_remembered_once_its_signature_was_good(make_verifier:
         (b'{"a":[' + b",".join([b"{}"] * 499) + b"]}", False),
     ],
 )
-def test_a_document_holds_so_many_lists_and_objects_and_no_more(document: bytes, accepted: bool) -> None:
+def test_the_number_of_lists_and_objects_is_limited(document: bytes, accepted: bool) -> None:
     if accepted:
         assert parse(token_of(HEADER, document), {})[3] == json.loads(document)
     else:
@@ -198,14 +198,16 @@ async def test_the_longest_token_may_be_set(make_verifier: MakeVerifier, pool: L
     assert caught.value.reason == "oversized"
 
 
-async def test_a_stand_in_takes_tokens_of_the_same_length(make_verifier: MakeVerifier, fetch: Any, clock: Any) -> None:
+async def test_a_stand_in_accepts_tokens_of_the_same_length(
+    make_verifier: MakeVerifier, fetch: Any, clock: Any
+) -> None:
     verifier = make_verifier(max_token_length=20_000).with_seams(fetch=fetch, clock=clock, timer=clock)
 
     assert verifier.max_token_length == 20_000
 
 
 @pytest.mark.parametrize("length", [1023, 1024 * 1024 + 1, 0, -1, 8192.0, True, "8192", None])
-def test_a_longest_token_is_a_number_of_characters(make_verifier: MakeVerifier, length: Any) -> None:
+def test_max_token_length_is_a_number_of_characters(make_verifier: MakeVerifier, length: Any) -> None:
     with pytest.raises(
         ConfigurationError, match="max_token_length must be a number of characters from 1024 to 1048576"
     ):

@@ -40,7 +40,7 @@ def test_the_last_character_of_a_segment_has_one_spelling(start: str, spare_bits
 
 
 @pytest.mark.parametrize("length", [1, 5, 9])
-def test_a_character_alone_is_no_byte(length: int) -> None:
+def test_a_single_character_is_not_a_byte(length: int) -> None:
     with pytest.raises(MalformedTokenError):
         parse(token(signature="A" * length), KnownHeaders())
 

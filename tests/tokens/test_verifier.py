@@ -133,7 +133,7 @@ async def test_one_wrong_claim_is_enough(
 
 
 @pytest.mark.parametrize("claim", ["exp", "nbf", "iat", "scope", "sub", "username", "jti", "cognito:groups"])
-async def test_null_is_no_value(guard: CognitoGuard, pool: LocalPool, claim: str) -> None:
+async def test_null_is_not_a_value(guard: CognitoGuard, pool: LocalPool, claim: str) -> None:
     with pytest.raises(ClaimError) as caught:
         await guard.verify(pool.sign(payload_of(pool.mint()) | {claim: None}))
 
@@ -181,7 +181,7 @@ async def test_a_token_needs_no_more_than_what_is_checked(
         ("a/b,c/d", {"a/b,c/d"}),
     ],
 )
-async def test_scopes_are_split_at_spaces_alone(
+async def test_scopes_are_split_only_at_spaces(
     guard: CognitoGuard, pool: LocalPool, scope: str, scopes: set[str]
 ) -> None:
     assert (await guard.verify(pool.mint(scope=scope))).scopes == scopes
@@ -218,17 +218,17 @@ async def test_nbf_is_inclusive(guard: CognitoGuard, pool: LocalPool, clock: Any
     await guard.verify(pool.mint(nbf=int(clock.now)))
 
 
-async def test_an_iat_ahead_of_our_clock_is_no_reason_to_refuse(guard: CognitoGuard, pool: LocalPool) -> None:
+async def test_an_iat_ahead_of_our_clock_is_accepted(guard: CognitoGuard, pool: LocalPool) -> None:
     await guard.verify(pool.mint(iat=1_800_000_030))
 
 
 @pytest.mark.parametrize("leeway", [-1, -0.001, float("nan"), float("inf"), True, "5", None])
-async def test_a_leeway_is_a_length_of_time(make_guard: MakeGuard, leeway: Any) -> None:
+async def test_leeway_is_a_number_of_seconds(make_guard: MakeGuard, leeway: Any) -> None:
     with pytest.raises(ConfigurationError, match="leeway must"):
         make_guard(leeway=leeway)
 
 
-async def test_any_client_has_to_be_said(make_guard: MakeGuard, pool: LocalPool) -> None:
+async def test_any_client_must_be_written_explicitly(make_guard: MakeGuard, pool: LocalPool) -> None:
     guard = make_guard(UserPool(pool.pool_id, client_ids=ANY_CLIENT))
 
     assert (await guard.verify(pool.mint("a/b", client_id="stranger"))).client_id == "stranger"
@@ -263,7 +263,7 @@ async def test_an_unsigned_token_is_refused(guard: CognitoGuard, pool: LocalPool
             await guard.verify(token)
 
 
-async def test_the_public_key_is_no_shared_secret(guard: CognitoGuard, pool: LocalPool) -> None:
+async def test_the_public_key_is_not_a_shared_secret(guard: CognitoGuard, pool: LocalPool) -> None:
     """The classic confusion: HS256 keyed with what everybody can fetch."""
     public = pool.keys.access.private_key.public_key()
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -373,7 +373,7 @@ def malformed_tokens() -> list[Any]:
 
 
 @pytest.mark.parametrize("token", malformed_tokens())
-async def test_what_is_not_a_compact_jws_is_malformed(guard: CognitoGuard, fetch: Any, token: str) -> None:
+async def test_a_token_that_is_not_a_compact_jws_is_malformed(guard: CognitoGuard, fetch: Any, token: str) -> None:
     with pytest.raises(MalformedTokenError) as caught:
         await guard.verify(token)
 
@@ -384,7 +384,7 @@ async def test_what_is_not_a_compact_jws_is_malformed(guard: CognitoGuard, fetch
 @pytest.mark.parametrize(
     "token", [None, b"e30.e30.YQ", 5, ["e30", "e30", "YQ"], SimpleNamespace(encode=lambda _encoding: "e30.e30.YQ")]
 )
-async def test_what_is_not_a_string_is_malformed(guard: CognitoGuard, token: Any) -> None:
+async def test_a_token_that_is_not_a_string_is_malformed(guard: CognitoGuard, token: Any) -> None:
     with pytest.raises(MalformedTokenError):
         await guard.verify(token)
 
@@ -400,7 +400,7 @@ async def test_a_signature_has_one_spelling(guard: CognitoGuard, pool: LocalPool
         await guard.verify(token[:-1] + respelled)
 
 
-async def test_eight_kibibytes_is_the_longest_token_looked_at(guard: CognitoGuard, pool: LocalPool) -> None:
+async def test_the_longest_token_has_eight_kibibytes(guard: CognitoGuard, pool: LocalPool) -> None:
     bare = len(pool.mint(filler=""))
     longest = pool.mint(filler="x" * ((8192 - bare) * 3 // 4 - 1))
     assert 8188 <= len(longest) <= 8192
@@ -445,7 +445,7 @@ async def test_each_pool_is_judged_by_its_own_keys(make_guard: MakeGuard, pool: 
         await guard.verify(pool.mint(iss=other.issuer))
 
 
-async def test_a_guard_needs_pools_that_can_be_told_apart(make_guard: MakeGuard, user_pool: UserPool) -> None:
+async def test_a_guard_needs_different_pools(make_guard: MakeGuard, user_pool: UserPool) -> None:
     twin = UserPool("us-east-1_Twin", client_ids=ANY_CLIENT, issuers=[user_pool.issuer])
 
     with pytest.raises(ConfigurationError, match="issuer"):
