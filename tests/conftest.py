@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import json
 import socket
 import ssl
@@ -12,11 +14,12 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from hypothesis import HealthCheck, settings
 from starlette.types import ASGIApp
 
 from cognito_guard import CognitoGuard, UserPool
-from cognito_guard.local import LocalClient, LocalPool, PoolKeys
+from cognito_guard.local import LocalClient, LocalPool, PoolKeys, SigningKey
 
 POOL_ID = "eu-central-1_AbCdEf123"
 NOW = 1_800_000_000.0
@@ -25,7 +28,18 @@ NOW = 1_800_000_000.0
 settings.register_profile(
     "tests", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
-settings.load_profile("tests")
+settings.register_profile("fast", settings.get_profile("tests"), max_examples=20)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Look at all examples in the whole suite, and at a fifth of them in its fast part."""
+    settings.load_profile("fast" if config.getoption("markexpr") == "not slow" else "tests")
+
+
+def pytest_collection_finish() -> None:
+    """Take what collecting made out of the sight of `gc.collect()`, which else takes a quarter of a second."""
+    gc.collect()
+    gc.freeze()
 
 
 class ManualClock:
@@ -73,6 +87,26 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 def pool_keys() -> PoolKeys:
     """RSA keys are slow to make: one pair for all tests that do not rotate them."""
     return PoolKeys()
+
+
+@pytest.fixture(scope="session")
+def key_pairs() -> list[RSAPrivateKey]:
+    """What `new_keys` has made so far."""
+    return []
+
+
+@pytest.fixture
+def new_keys(key_pairs: list[RSAPrivateKey]) -> Callable[[], PoolKeys]:
+    """Make keys to rotate to: within a test each is another one, and tests have the same ones to save time."""
+    numbers = itertools.count()
+
+    def new_key() -> SigningKey:
+        number = next(numbers)
+        if number == len(key_pairs):
+            key_pairs.append(generate_private_key(public_exponent=65537, key_size=2048))
+        return SigningKey(private_key=key_pairs[number])
+
+    return lambda: PoolKeys(new_key(), new_key())
 
 
 @pytest.fixture

@@ -136,6 +136,7 @@ def test_public_modules_list_what_they_define(name: str) -> None:
     assert all(hasattr(module, listed) for listed in module.__all__)
 
 
+@pytest.mark.slow
 def test_importing_the_package_imports_no_more_than_it_needs() -> None:
     unwanted = {"fastapi", "httpx", "httpx2", "uvicorn", "cognito_guard.local"}
     script = f"import sys, cognito_guard; print(sorted({unwanted} & sys.modules.keys()))"

@@ -22,6 +22,7 @@ except ConfigurationError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version", "refused"), [("0.136.2", True), ("0.115.0", True), ("0.136.3", False)])
 def test_an_older_fastapi_is_refused(version: str, refused: bool) -> None:
     command = [sys.executable, "-c", SCRIPT, version]

@@ -73,6 +73,7 @@ def test_importing_what_is_run_runs_nothing(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_running_it_imports_no_server() -> None:
     script = (
         "import sys, cognito_guard._cli.main as c; c.main(['--help']); print(sys.modules.keys() & {'uvicorn', 'httpx'})"

@@ -43,6 +43,7 @@ const server = provider.listen(0, "127.0.0.1", () => console.log(`port ${server.
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(5 * 60)  # for the installation, the first time
 class TestOidcProvider:  # pragma: no cover - skipped where it cannot be installed
     """Both ways to send credentials, scopes, resources, and errors."""

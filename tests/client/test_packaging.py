@@ -47,6 +47,7 @@ def test_it_lists_its_public_names() -> None:
     assert all(hasattr(client, name) for name in client.__all__)
 
 
+@pytest.mark.slow
 def test_importing_it_imports_no_store_client_and_no_server() -> None:
     unwanted = {"redis", "uvicorn", "fastapi", "cognito_guard.local", "cognito_guard.testing"}
     script = f"import sys, cognito_guard.client; print(sorted({unwanted} & sys.modules.keys()))"

@@ -370,6 +370,7 @@ def test_an_existing_file_is_used(file_store: FileStore, path: Path, clock: Any)
     assert FileStore(path, clock=clock).get("key") == StoredToken(b"sealed", 1)
 
 
+@pytest.mark.slow
 def test_processes_that_write_at_once_lose_nothing(path: Path) -> None:
     script = """
 import sys
@@ -444,6 +445,7 @@ def test_without_redis_py_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) ->
         RedisStore("redis://127.0.0.1")
 
 
+@pytest.mark.slow
 class TestRealRedis:  # pragma: no cover - skipped where redis-server is not installed
     """The same on the redis-server of Debian, whose scripts nobody here stands in for."""
 

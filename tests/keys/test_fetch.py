@@ -45,13 +45,22 @@ def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def collecting_is_quick() -> None:
+    """What was there before these tests need not be looked at after each of them."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
     """No thread and, since warnings are errors, no socket and no event loop."""
-    before = threading.active_count()
+    before = set(threading.enumerate())
     yield
     gc.collect()
-    assert threading.active_count() <= before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(AT_LEISURE)
+        assert not thread.is_alive(), thread
 
 
 def test_the_body_of_a_plain_200_is_returned(server: Any) -> None:

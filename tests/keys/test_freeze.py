@@ -23,7 +23,7 @@ from cognito_guard._keys.fetch import FetchError
 from cognito_guard._keys.key_set import KeySet
 from cognito_guard.errors import KeysUnavailableError, SignatureError
 from cognito_guard.events import Event, KeysFailed, KeysFetched
-from cognito_guard.local import LocalPool
+from cognito_guard.local import LocalPool, PoolKeys
 
 IN_TIME = 20.0
 """Seconds that a test waits for what must come, before it fails."""
@@ -115,14 +115,14 @@ async def test_a_first_fetch_that_was_frozen_is_not_waited_for(
 
 @pytest.mark.anyio
 async def test_a_rotated_key_is_found_although_a_frozen_attempt_hangs(
-    frozen: KeySet, turns: Turns, timer: Any, pool: LocalPool, jwks: Any
+    frozen: KeySet, turns: Turns, timer: Any, pool: LocalPool, jwks: Any, new_keys: Callable[[], PoolKeys]
 ) -> None:
     await anyio.to_thread.run_sync(load, frozen, turns, jwks())
     timer.advance(100)
     frozen.refresh_if_due()
     old = turns.next()
     timer.advance(FROZEN)
-    new = pool.rotate().access.kid
+    new = pool.rotate(new_keys()).access.kid
 
     assert await found(frozen, new, turns, jwks())
 
@@ -183,13 +183,13 @@ async def cancelled(coro: Any) -> None:
 
 @pytest.mark.anyio
 async def test_the_cooldown_holds_beside_an_outlived_attempt(
-    frozen: KeySet, turns: Turns, timer: Any, pool: LocalPool, jwks: Any, at_once: Any
+    frozen: KeySet, turns: Turns, timer: Any, pool: LocalPool, jwks: Any, at_once: Any, new_keys: Callable[[], PoolKeys]
 ) -> None:
     await anyio.to_thread.run_sync(load, frozen, turns, jwks())
     timer.advance(100)
     frozen.refresh_if_due()
     old = turns.next()
-    new = pool.rotate().access.kid
+    new = pool.rotate(new_keys()).access.kid
 
     timer.advance(9.9)
     with pytest.raises(SignatureError):
@@ -297,7 +297,12 @@ async def test_a_request_tries_only_once_more(
 
 @pytest.mark.anyio
 async def test_a_request_that_joined_an_attempt_from_before_the_rotation_asks_once_more(
-    make_keys: Callable[..., KeySet], turns: Turns, timer: Any, pool: LocalPool, jwks: Any
+    make_keys: Callable[..., KeySet],
+    turns: Turns,
+    timer: Any,
+    pool: LocalPool,
+    jwks: Any,
+    new_keys: Callable[[], PoolKeys],
 ) -> None:
     """The answer under way was given before the key existed."""
     keys = make_keys(fetch=turns, policy=KeyPolicy(max_age=100, stale_for=1_000, cooldown=1))
@@ -305,7 +310,7 @@ async def test_a_request_that_joined_an_attempt_from_before_the_rotation_asks_on
     timer.advance(100)
     keys.refresh_if_due()
     before = jwks()
-    new = pool.rotate().access.kid
+    new = pool.rotate(new_keys()).access.kid
     timer.advance(1)
 
     assert await found(keys, new, turns, before, jwks())
@@ -367,12 +372,18 @@ def test_its_failure_is_reported_once(
 
 @pytest.mark.parametrize("last", ["old", "new"])
 def test_its_keys_are_used_unless_newer_ones_are_held(
-    frozen: KeySet, outlived: tuple[Future[bytes], Future[bytes]], timer: Any, jwks: Any, pool: LocalPool, last: str
+    frozen: KeySet,
+    outlived: tuple[Future[bytes], Future[bytes]],
+    timer: Any,
+    jwks: Any,
+    pool: LocalPool,
+    last: str,
+    new_keys: Callable[[], PoolKeys],
 ) -> None:
     old, new = outlived
     first = pool.keys.access.kid
     documents = [jwks()]
-    pool.rotate()
+    pool.rotate(new_keys())
     pool.withdraw(first)
     documents.append(jwks())
     turns = list(zip((old, new), documents, strict=True))

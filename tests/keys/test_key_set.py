@@ -123,10 +123,11 @@ def test_a_saved_set_is_used_at_once_and_replaced_when_the_network_works(
     events: list[Event],
     settle: Any,
     at_once: Any,
+    new_keys: Callable[[], PoolKeys],
 ) -> None:
     saved = kid
     keys = make_keys(UserPool(POOL_ID, client_ids=ANY_CLIENT, jwks=seed))
-    pool.rotate()
+    pool.rotate(new_keys())
     pool.withdraw(saved)
     assert keys.status() == {"ready": True, "keys": 2, "age": 0.0, "last_error": None, "next_attempt": None}
     assert fetch.calls == 0
@@ -358,9 +359,9 @@ async def test_prefetch_fetches_what_is_not_fresh_and_nothing_else(
 
 @pytest.mark.anyio
 async def test_prefetch_refreshes_old_keys_in_the_background(
-    loaded: KeySet, pool: LocalPool, timer: Any, at_once: Any
+    loaded: KeySet, pool: LocalPool, timer: Any, at_once: Any, new_keys: Callable[[], PoolKeys]
 ) -> None:
-    new = pool.rotate().access.kid
+    new = pool.rotate(new_keys()).access.kid
     timer.advance(100)
 
     at_once(loaded.load())

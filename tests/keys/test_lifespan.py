@@ -20,7 +20,7 @@ from starlette.types import Message
 
 from cognito_guard import CognitoGuard, KeyPolicy
 from cognito_guard._requests.internals import internals_of
-from cognito_guard.local import LocalClient, LocalPool
+from cognito_guard.local import LocalClient, LocalPool, PoolKeys
 
 IN_TIME = 20.0
 """Seconds that a test waits for what must come, before it fails."""
@@ -193,6 +193,7 @@ def test_a_function_that_was_frozen_in_a_fetch_is_right_at_its_next_call(
     pool: LocalPool,
     reader: LocalClient,
     handler_of: Callable[[CognitoGuard], Callable[[str], int]],
+    new_keys: Callable[[], PoolKeys],
 ) -> None:
     gate = make_gate(fetch)
     gate.open.set()
@@ -202,7 +203,7 @@ def test_a_function_that_was_frozen_in_a_fetch_is_right_at_its_next_call(
     gate.open.clear()
     timer.advance(200)
     assert handle(pool.mint(client_id=reader.client_id)) == 200
-    pool.rotate()
+    pool.rotate(new_keys())
     timer.advance(600)
     (frozen,) = fetching()
     gate.open.set()

@@ -19,7 +19,7 @@ from cognito_guard.errors import (
     KeysUnavailableError,
 )
 from cognito_guard.events import Event, KeysFailed
-from cognito_guard.local import LocalClient, LocalPool
+from cognito_guard.local import LocalClient, LocalPool, PoolKeys
 
 POOL_ID = "eu-central-1_AbCdEf123"
 ORIGINAL = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf123/.well-known/jwks.json"
@@ -354,6 +354,7 @@ def test_an_outage_takes_few_log_lines(
     timer: Any,
     caplog: pytest.LogCaptureFixture,
     settle: Any,
+    new_keys: Callable[[], PoolKeys],
 ) -> None:
     caplog.set_level(logging.INFO, "cognito_guard")
     keys = make_keys()
@@ -373,7 +374,7 @@ def test_an_outage_takes_few_log_lines(
     fetch.fail(FetchError("no answer within 3 s", "check the route"))
     use(after=100)
     use(after=900)
-    pool.rotate()
+    pool.rotate(new_keys())
     pool.withdraw(kid)
     fetch.document = good
     use(after=30)

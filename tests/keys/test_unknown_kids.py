@@ -21,7 +21,7 @@ from cognito_guard.errors import (
     RefusalError,
     SignatureError,
 )
-from cognito_guard.local import LocalClient, LocalPool
+from cognito_guard.local import LocalClient, LocalPool, PoolKeys
 
 POLICY = KeyPolicy(max_age=100.0, stale_for=1_000.0, cooldown=10.0, timeout=3.0)
 
@@ -84,12 +84,12 @@ def test_the_cooldown_begins_with_the_attempt(
 
 @pytest.mark.anyio
 async def test_a_rotated_key_is_usable_within_one_cooldown_while_junk_keeps_coming(
-    loaded: KeySet, fetch: Any, pool: LocalPool, kid: str, timer: Any, at_once: Any
+    loaded: KeySet, fetch: Any, pool: LocalPool, kid: str, timer: Any, at_once: Any, new_keys: Callable[[], PoolKeys]
 ) -> None:
     timer.advance(10)
     with pytest.raises(SignatureError):
         await loaded.find("made-up")
-    new = pool.rotate().access.kid
+    new = pool.rotate(new_keys()).access.kid
 
     waited = 0
     while loaded.get(new) is None:
@@ -106,10 +106,10 @@ async def test_a_rotated_key_is_usable_within_one_cooldown_while_junk_keeps_comi
 
 @pytest.mark.anyio
 async def test_the_first_token_with_a_rotated_key_is_accepted_at_once(
-    loaded: KeySet, fetch: Any, pool: LocalPool, timer: Any
+    loaded: KeySet, fetch: Any, pool: LocalPool, timer: Any, new_keys: Callable[[], PoolKeys]
 ) -> None:
     timer.advance(10)
-    new = pool.rotate().access.kid
+    new = pool.rotate(new_keys()).access.kid
 
     assert await loaded.find(new)
     assert fetch.calls == 2
@@ -184,11 +184,12 @@ async def test_a_token_that_could_not_be_good_anyway_causes_no_fetch(
     make: Callable[[LocalPool, str], str],
     error: type[RefusalError],
     warm: bool,
+    new_keys: Callable[[], PoolKeys],
 ) -> None:
     guard = make_guard(key_policy=POLICY)
     if warm:
         await guard.prefetch()
-        pool.rotate()
+        pool.rotate(new_keys())
         timer.advance(100)
     calls = fetch.calls
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import anyio
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
 
@@ -585,7 +585,7 @@ _MEMBERS = st.fixed_dictionaries(
 
 
 @pytest.mark.parametrize("what", ["state", "token", "judge", "keys", "clients", "scopes", "faults"])
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings.default.max_examples * 3 // 10)
 @given(asked=_MEMBERS)
 def test_any_request_is_answered_or_refused(pool_keys: PoolKeys, what: str, asked: dict[str, Any]) -> None:
     async def statuses() -> list[int]:

@@ -70,6 +70,7 @@ async def test_a_recorded_span_has_the_client_and_the_outcome(
     assert unrecorded.attributes == {}
 
 
+@pytest.mark.slow
 def test_opentelemetry_is_not_loaded_for_it() -> None:
     script = (
         "import sys; from cognito_guard._report.telemetry import annotate; annotate('verified', None); "

@@ -192,6 +192,7 @@ def test_a_guarded_handler_keeps_its_attributes(guard: CognitoGuard) -> None:
     assert inspect.unwrap(guarded) is list_orders
 
 
+@pytest.mark.slow
 def test_a_handler_may_be_defined_before_fastapi_is_imported() -> None:
     script = """
 import sys

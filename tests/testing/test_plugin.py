@@ -99,6 +99,7 @@ def test_the_listed_names_are_exactly_those_that_exist() -> None:
         testing.KeyChain  # noqa: B018
 
 
+@pytest.mark.slow
 def test_the_plugin_imports_nothing_heavy_and_makes_no_keys() -> None:
     unwanted = ["cognito_guard.local", "fastapi", "httpx", "httpx2", "uvicorn", "starlette.testclient"]
     script = f"""

@@ -219,6 +219,7 @@ def test_it_counts_the_tokens_it_made_and_notices_those_that_the_guard_judged(st
 # Without pytest
 
 
+@pytest.mark.slow
 def test_a_stand_in_needs_no_pytest() -> None:
     script = """
 import sys

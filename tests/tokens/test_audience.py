@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cognito_guard import CognitoGuard, UserPool
 from cognito_guard.errors import AudienceError, ClaimError
-from cognito_guard.local import LocalClient, LocalPool
+from cognito_guard.local import LocalClient, LocalPool, PoolKeys
 
 pytestmark = pytest.mark.anyio
 
@@ -194,8 +194,10 @@ async def test_a_claim_of_another_type_is_named_in_the_refusal(make: MakeGuard, 
     assert caught.value.reason == "claim_scope"
 
 
-async def test_each_pool_has_its_own_resource_servers(make_guard: MakeGuard, pool: LocalPool, clock: Any) -> None:
-    other = LocalPool("us-east-1_Other", clock=clock)
+async def test_each_pool_has_its_own_resource_servers(
+    make_guard: MakeGuard, pool: LocalPool, clock: Any, new_keys: Callable[[], PoolKeys]
+) -> None:
+    other = LocalPool("us-east-1_Other", keys=new_keys(), clock=clock)
     other.add_client(client_id="other", scopes=(), allowed_flows=())
     guard = make_guard(
         pool.user_pool(client_ids={"abc"}, resource_servers={"orders"}), other.user_pool(resource_servers={"billing"})
@@ -211,7 +213,7 @@ names = st.sampled_from(["orders", "billing", OURS, f"{OURS}/admin"])
 scopes = st.lists(st.builds("{}/{}".format, names, st.sampled_from(["read", "write"])), max_size=3)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings.default.max_examples * 3 // 5)
 @given(servers=st.sets(names, min_size=1), granted=scopes, named=st.none() | names | st.lists(names, max_size=2))
 async def test_the_rule_holds_for_every_mixture(
     make: MakeGuard, pool: LocalPool, servers: set[str], granted: list[str], named: Any

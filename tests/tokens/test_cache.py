@@ -23,7 +23,7 @@ from cognito_guard.errors import (
     KeysUnavailableError,
     SignatureError,
 )
-from cognito_guard.local import LocalClient, LocalPool
+from cognito_guard.local import LocalClient, LocalPool, PoolKeys
 
 pytestmark = pytest.mark.anyio
 
@@ -33,9 +33,9 @@ OwnPool = tuple[LocalPool, CognitoGuard]
 
 
 @pytest.fixture
-def own_pool(make_guard: MakeGuard, clock: Any) -> OwnPool:
+def own_pool(make_guard: MakeGuard, clock: Any, new_keys: Callable[[], PoolKeys]) -> OwnPool:
     """A pool whose keys may be rotated and withdrawn, and its guard: the keys of others are shared by all tests."""
-    pool = LocalPool("eu-central-1_AbCdEf123", clock=clock)
+    pool = LocalPool("eu-central-1_AbCdEf123", keys=new_keys(), clock=clock)
     pool.add_resource_server("orders", {"order.read": "Read orders"})
     pool.add_client(scopes=["orders/order.read"])
     guard = make_guard(
@@ -161,12 +161,14 @@ async def test_tokens_of_a_withdrawn_key_are_not_kept(own_pool: OwnPool, timer: 
     assert again is not first
 
 
-async def test_a_rotation_does_not_affect_tokens_of_the_old_key(own_pool: OwnPool, timer: Any) -> None:
+async def test_a_rotation_does_not_affect_tokens_of_the_old_key(
+    own_pool: OwnPool, timer: Any, new_keys: Callable[[], PoolKeys]
+) -> None:
     pool, guard = own_pool
     token = pool.mint()
     first = await guard.verify(token)
 
-    pool.rotate()
+    pool.rotate(new_keys())
     timer.advance(3600)
     await refreshed(guard)
 

@@ -207,7 +207,7 @@ HEADERS = st.dictionaries(
     max_size=2,
 )
 CHARACTERS = st.sampled_from("AQgwz09-_+/=. \n\x00\u00e4")
-SLOW = settings(max_examples=150)
+MORE = settings(max_examples=settings.default.max_examples * 3 // 2)
 # What is judged here is the same on every event loop, and there is much of it.
 ONE_LOOP = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
@@ -220,21 +220,21 @@ async def test_a_good_token_is_accepted_by_all(guard: CognitoGuard, pool: LocalP
 
 
 @ONE_LOOP
-@SLOW
+@MORE
 @given(changes=CLAIMS)
 async def test_signed_tokens_with_any_claims(guard: CognitoGuard, pool: LocalPool, changes: Claims) -> None:
     await check(guard, pool, with_claims(**changes)(pool))
 
 
 @ONE_LOOP
-@SLOW
+@MORE
 @given(changes=HEADERS)
 async def test_signed_tokens_with_any_header(guard: CognitoGuard, pool: LocalPool, changes: dict[str, Any]) -> None:
     await check(guard, pool, with_header(**changes)(pool))
 
 
 @ONE_LOOP
-@SLOW
+@MORE
 @given(
     edits=st.lists(
         st.tuples(st.floats(0, 1), st.integers(0, 2), st.text(CHARACTERS, max_size=2)), min_size=1, max_size=3
@@ -252,7 +252,7 @@ async def test_tokens_that_were_tampered_with(
 
 
 @ONE_LOOP
-@SLOW
+@MORE
 @given(index=st.integers(min_value=0), bit=st.integers(min_value=0, max_value=6))
 async def test_tokens_with_one_bit_flipped(guard: CognitoGuard, pool: LocalPool, index: int, bit: int) -> None:
     token = pool.mint()
@@ -262,7 +262,7 @@ async def test_tokens_with_one_bit_flipped(guard: CognitoGuard, pool: LocalPool,
 
 
 @ONE_LOOP
-@SLOW
+@MORE
 @given(order=st.permutations([0, 1, 2]), taken=st.tuples(*[st.integers(0, 1)] * 3))
 async def test_tokens_put_together_from_others(
     guard: CognitoGuard, pool: LocalPool, order: list[int], taken: tuple[int, ...]
@@ -273,7 +273,7 @@ async def test_tokens_put_together_from_others(
 
 
 @ONE_LOOP
-@SLOW
+@MORE
 @given(first=st.binary(max_size=60), second=st.binary(max_size=60), content=JSON)
 async def test_random_bytes_with_a_good_signature(
     guard: CognitoGuard, pool: LocalPool, first: bytes, second: bytes, content: Any
@@ -288,7 +288,7 @@ async def test_random_bytes_with_a_good_signature(
 
 
 @ONE_LOOP
-@SLOW
+@MORE
 @given(token=st.text(max_size=60) | st.from_regex(r"[A-Za-z0-9_-]*(\.[A-Za-z0-9_=+/-]*){0,4}", fullmatch=True))
 async def test_random_text(guard: CognitoGuard, pool: LocalPool, token: str) -> None:
     await check(guard, pool, token)

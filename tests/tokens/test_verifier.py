@@ -291,8 +291,10 @@ async def test_a_token_must_name_its_key(guard: CognitoGuard, pool: LocalPool, k
         await guard.verify(pool.mint(headers={"kid": kid}))
 
 
-async def test_nothing_in_a_token_names_a_source_of_keys(guard: CognitoGuard, pool: LocalPool, fetch: Any) -> None:
-    stranger = SigningKey()
+async def test_nothing_in_a_token_names_a_source_of_keys(
+    guard: CognitoGuard, pool: LocalPool, fetch: Any, new_keys: Callable[[], PoolKeys]
+) -> None:
+    stranger = new_keys().access
     url = "https://keys.attacker.example/jwks.json"
     headers = {"kid": stranger.kid, "jwk": stranger.jwk(), "jku": url, "x5u": url, "x5c": ["MIIB"]}
 
@@ -303,8 +305,10 @@ async def test_nothing_in_a_token_names_a_source_of_keys(guard: CognitoGuard, po
     assert url not in fetch.urls
 
 
-async def test_a_strangers_signature_under_a_known_kid_does_not_match(guard: CognitoGuard, pool: LocalPool) -> None:
-    stranger = SigningKey(kid=pool.keys.access.kid)
+async def test_a_strangers_signature_under_a_known_kid_does_not_match(
+    guard: CognitoGuard, pool: LocalPool, new_keys: Callable[[], PoolKeys]
+) -> None:
+    stranger = SigningKey(kid=pool.keys.access.kid, private_key=new_keys().access.private_key)
 
     with pytest.raises(SignatureError) as caught:
         await guard.verify(pool.sign(payload_of(pool.mint()), key=stranger))
@@ -424,9 +428,15 @@ async def test_a_token_that_could_not_be_good_never_causes_a_fetch(
     assert fetch.calls == 0
 
 
-async def test_each_pool_is_judged_by_its_own_keys(make_guard: MakeGuard, pool: LocalPool, clock: Any) -> None:
+async def test_each_pool_is_judged_by_its_own_keys(
+    make_guard: MakeGuard, pool: LocalPool, clock: Any, new_keys: Callable[[], PoolKeys]
+) -> None:
     """Two pools that both publish a key of one name."""
-    other = LocalPool("eu-west-1_Other", keys=PoolKeys(access=SigningKey(kid=pool.keys.access.kid)), clock=clock)
+    other = LocalPool(
+        "eu-west-1_Other",
+        keys=PoolKeys(access=SigningKey(kid=pool.keys.access.kid, private_key=new_keys().access.private_key)),
+        clock=clock,
+    )
     other.add_resource_server("orders", {"order.read": "Read orders"})
     other.add_client(scopes=["orders/order.read"])
     pool.add_client(scopes=["orders/order.read"])
