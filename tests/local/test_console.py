@@ -585,7 +585,7 @@ _MEMBERS = st.fixed_dictionaries(
 
 
 @pytest.mark.parametrize("what", ["state", "token", "judge", "keys", "clients", "scopes", "faults"])
-@settings(max_examples=settings.default.max_examples * 3 // 10)
+@settings(max_examples=settings().max_examples * 3 // 10)
 @given(asked=_MEMBERS)
 def test_any_request_is_answered_or_refused(pool_keys: PoolKeys, what: str, asked: dict[str, Any]) -> None:
     async def statuses() -> list[int]:

@@ -21,7 +21,7 @@ OWN_PAGE = {"X-Cognito-Guard": b"console", "Content-Type": b"application/json"}
 CONSOLE = ("state", "token", "judge", "keys", "clients", "scopes", "faults")
 
 # The cost of an example is the answer, not the drawing; the functions of a module share one server.
-FUZZ = settings(max_examples=settings.default.max_examples * 3 // 2)
+FUZZ = settings(max_examples=settings().max_examples * 3 // 2)
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

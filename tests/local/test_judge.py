@@ -252,7 +252,7 @@ _JSON = st.recursive(
 _NAMES = ("iss", "token_use", "client_id", "exp", "nbf", "iat", "scope", "sub", "username", "jti", "cognito:groups")
 
 
-@settings(max_examples=settings.default.max_examples * 3 // 5)
+@settings(max_examples=settings().max_examples * 3 // 5)
 @given(changes=st.dictionaries(st.sampled_from(_NAMES), _JSON | st.integers(-(10**400), 10**400), max_size=4))
 @example(changes={"nbf": 10**400})
 @example(changes={"exp": -(10**400)})

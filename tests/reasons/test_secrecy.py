@@ -105,7 +105,7 @@ def run(coroutine: Any) -> int:
     return status
 
 
-@settings(max_examples=settings.default.max_examples * 3 // 2)
+@settings(max_examples=settings().max_examples * 3 // 2)
 @given(
     claims=claims,
     header=st.just({"alg": "RS256", "kid": "x"})

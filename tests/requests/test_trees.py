@@ -172,8 +172,9 @@ class Planter:
         needs_scope = leaf.access == "decorated" or (leaf.access == "dependency" and is_api)
         if leaf.access == "decorated":
             handler = self._guard.require(WRITE)(handler)
+        public = around.public or (leaf.access == "public" and not around.opaque)
         self.truth[name] = Truth(
-            public=(around.public or leaf.access == "public") and not (needs_scope or around.write),
+            public=public and not (needs_scope or around.write),
             write=around.write or needs_scope,
             opaque=around.opaque,
         )
@@ -202,7 +203,8 @@ class Planter:
                 router.include_router(included, prefix="/b", dependencies=required)
             return
         around = Truth(
-            public=around.public or kind == "public",
+            # What is public as a whole is so whatever hangs in it; what the guard cannot see into, it opens nothing of.
+            public=around.public or (kind == "public" and not around.opaque),
             write=around.write or kind == "wrap",
             opaque=around.opaque or kind == "opaque",
         )
@@ -276,7 +278,7 @@ class Comparison:
         name = allowed[0] if allowed else seen.ran[-1]
         truth = self._truth[name]
         if truth.opaque or name.startswith("N"):
-            return truth.public and not (truth.write or truth.opaque), not truth.write
+            return truth.public and not truth.write, not truth.write
         entry = self._entry(name, allowed[0] if allowed else method, path, host)
         return entry.public, WRITE not in entry.scopes
 
@@ -330,7 +332,7 @@ def tokens(may_read: str, may_write: str, caplog: pytest.LogCaptureFixture) -> d
 
 LEAF = Leaf("/a", ("GET",), "public", "api route")
 FEW = settings(
-    max_examples=settings.default.max_examples // 8,
+    max_examples=settings().max_examples // 8,
     phases=(Phase.explicit, Phase.generate),
 )
 
@@ -338,6 +340,8 @@ FEW = settings(
 @pytest.mark.parametrize("framework", [Starlette, lambda: FastAPI(openapi_url=None)], ids=["starlette", "fastapi"])
 @given(tree=trees(KINDS))
 @example(tree=[Branch("fastapi", "/a", (Branch("include", "/a/{}", (Branch("host", "/a", (LEAF,)),)),))])
+@example(tree=[Branch("public", "/b", (Branch("opaque", "/a", (LEAF,)),))])
+@example(tree=[Branch("opaque", "/b", (Branch("public", "/a", (LEAF,)),))])
 @example(tree=[Branch(kind, "/a", (LEAF, Branch("opaque", "/b", (LEAF,)))) for kind in KINDS])
 @FEW
 def test_the_audit_says_what_runs_for_each_caller(

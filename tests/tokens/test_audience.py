@@ -213,7 +213,7 @@ names = st.sampled_from(["orders", "billing", OURS, f"{OURS}/admin"])
 scopes = st.lists(st.builds("{}/{}".format, names, st.sampled_from(["read", "write"])), max_size=3)
 
 
-@settings(max_examples=settings.default.max_examples * 3 // 5)
+@settings(max_examples=settings().max_examples * 3 // 5)
 @given(servers=st.sets(names, min_size=1), granted=scopes, named=st.none() | names | st.lists(names, max_size=2))
 async def test_the_rule_holds_for_every_mixture(
     make: MakeGuard, pool: LocalPool, servers: set[str], granted: list[str], named: Any

@@ -207,7 +207,7 @@ HEADERS = st.dictionaries(
     max_size=2,
 )
 CHARACTERS = st.sampled_from("AQgwz09-_+/=. \n\x00\u00e4")
-MORE = settings(max_examples=settings.default.max_examples * 3 // 2)
+MORE = settings(max_examples=settings().max_examples * 3 // 2)
 # What is judged here is the same on every event loop, and there is much of it.
 ONE_LOOP = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
