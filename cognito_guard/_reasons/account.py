@@ -1,4 +1,4 @@
-"""Where a request was refused, and why: what its log line and its event say."""
+"""Where a request was refused, and why: what its log line and its event say. Why a token was, outside HTTP."""
 
 from __future__ import annotations
 

@@ -183,6 +183,7 @@ async def consume(token: str) -> tuple[str, frozenset[str]]:
         raise
     except errors.InvalidTokenError as error:
         assert_type(error.reason, str)
+        assert_type(guard.explain(token, error), str)
         raise
     assert_type(principal, Principal)
     return principal.client_id, principal.scopes
