@@ -11,7 +11,6 @@ from cognito_guard.errors import (
     ConfigurationError,
     InsufficientScopeError,
     InvalidRequestError,
-    InvalidTokenError,
     MalformedTokenError,
     MissingTokenError,
     RefusalError,
@@ -68,7 +67,8 @@ def fault_of(token: str, error: RefusalError) -> RefusalError:
     Credentials that are not a token68 (RFC 9110 section 11.2) are a malformed request. This is checked after a refusal
     only, because it reads each character, and a JWT that is accepted has no others.
     """
-    if isinstance(error, InvalidTokenError) and not _TOKEN68.fullmatch(token):
+    # Whatever is refused for anything else was three segments of base64url.
+    if isinstance(error, MalformedTokenError) and not _TOKEN68.fullmatch(token):
         return InvalidRequestError("malformed_header")
     return error
 
