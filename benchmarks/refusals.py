@@ -108,7 +108,9 @@ async def _cases(
 
 
 def _plain_line() -> Case:
-    fields = dict.fromkeys(("status", "reason", "client_id", "method", "route", "found", "accepted", "hint"), "x" * 20)
+    fields: dict[str, str] = dict.fromkeys(
+        ("status", "reason", "client_id", "method", "route", "found", "accepted", "hint"), "x" * 20
+    )
 
     async def run() -> None:
         for _ in range(_LINES):
