@@ -42,7 +42,6 @@ class Pace:
         """Record that the attempt that *began* at that time has failed."""
         if held:
             # The cooldown separates the attempts. When the keys are dropped, the next attempt may start at once.
-            self._failures = 0
             return
         longest = min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures, 10))
         # If the process was stopped during the attempt, that time counts as waiting.

@@ -372,6 +372,21 @@ async def test_settled_means_that_the_thread_is_gone(
     assert not started.is_alive()
 
 
+def test_a_fetch_that_hangs_does_not_keep_the_process_from_ending(
+    make_keys: Callable[..., KeySet], fetch: Any, make_gate: Any, settle: Any
+) -> None:
+    gate = make_gate(fetch)
+    keys = make_keys(fetch=gate)
+    before = set(threading.enumerate())
+    keys.refresh_if_due()
+
+    [started] = set(threading.enumerate()) - before
+    assert started.daemon
+
+    gate.open.set()
+    settle(keys)
+
+
 @pytest.mark.anyio
 async def test_settle_does_nothing_for_unused_keys(keys: KeySet, fetch: Any) -> None:
     await keys.settle()

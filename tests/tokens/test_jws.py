@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -180,6 +183,21 @@ def test_a_thread_with_a_small_stack_survives_any_nesting(opening: bytes) -> Non
     thread.join()
 
     assert refusals == ["malformed"] * 3
+
+
+def test_a_caller_deep_in_its_stack_gets_an_answer_too() -> None:
+    """The parser calls itself for each list; how many calls are left is up to who called."""
+    token = token_of(HEADER, b'{"a":' + b"[" * 490 + b"]" * 490 + b"}")
+
+    def look(calls: int) -> None:
+        if calls:
+            look(calls - 1)
+        else:
+            parse(token, {})
+
+    depth = len(inspect.stack(0))
+    with suppress(MalformedTokenError):  # newer Pythons count calls of their own code apart
+        look(sys.getrecursionlimit() - depth - 100)
 
 
 @pytest.mark.parametrize("limit", [1024, 20_000])

@@ -67,9 +67,12 @@ async def test_a_machines_token_makes_a_principal(guard: CognitoGuard, pool: Loc
 
 
 async def test_a_users_token_makes_a_principal(guard: CognitoGuard, pool: LocalPool, reader: LocalClient) -> None:
-    principal = await guard.verify(pool.mint_user("ada", groups=["admins", "staff"]))
+    token = pool.mint_user("ada", groups=["admins", "staff"])
+
+    principal = await guard.verify(token)
 
     assert principal.client_id == reader.client_id
+    assert principal.subject == payload_of(token)["sub"] != reader.client_id
     assert principal.username == "ada"
     assert principal.groups == {"admins", "staff"}
     assert principal.scopes == {"aws.cognito.signin.user.admin"}
@@ -167,6 +170,46 @@ async def test_a_token_needs_no_more_than_what_is_checked(
     assert (principal.subject, principal.token_id, principal.issued_at) == (None, None, None)
     assert principal.scopes == frozenset()
     assert principal.expires_at == 1_900_000_000.5
+
+
+@pytest.mark.parametrize(
+    ("claim", "attribute"), [("sub", "subject"), ("username", "username"), ("jti", "token_id")]
+)
+async def test_a_name_that_is_empty_is_none(guard: CognitoGuard, pool: LocalPool, claim: str, attribute: str) -> None:
+    assert getattr(await guard.verify(pool.mint(**{claim: ""})), attribute) is None
+
+
+async def test_what_tokens_have_in_common_is_kept_once(guard: CognitoGuard, pool: LocalPool) -> None:
+    first, second = [await guard.verify(pool.mint(number=number)) for number in range(2)]
+
+    assert first is not second
+    assert first.client_id is first.subject is second.client_id
+    for name in ("scopes", "groups", "issuer"):
+        assert getattr(first, name) is getattr(second, name)
+
+
+@pytest.mark.parametrize(
+    ("claim", "value", "accepted"),
+    [
+        ("exp", 10**15 - 1, True),
+        ("exp", 10**15, False),
+        ("nbf", 1 - 10**15, True),
+        ("nbf", -(10**15), False),
+        ("iat", 10**15 - 1, True),
+        ("iat", 10**15, False),
+    ],
+)
+async def test_a_time_is_one_that_a_clock_may_show(
+    guard: CognitoGuard, pool: LocalPool, claim: str, value: int, accepted: bool
+) -> None:
+    token = pool.sign(payload_of(pool.mint()) | {claim: value})
+
+    if accepted:
+        assert (await guard.verify(token)).claims[claim] == value
+    else:
+        with pytest.raises(ClaimError) as caught:
+            await guard.verify(token)
+        assert caught.value.claim == claim
 
 
 @pytest.mark.parametrize(
