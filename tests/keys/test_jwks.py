@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import itertools
 import json
+import sys
 from collections.abc import Mapping
 from hashlib import sha1, sha256
 from types import MappingProxyType
@@ -158,10 +160,10 @@ def test_a_key_tells_its_own_signatures_from_all_others(pool_keys: PoolKeys) -> 
     signature = pool_keys.access.sign(b"message")
 
     assert key.signed(b"message", signature)
-    assert not key.signed(b"another message", signature)
-    assert not key.signed(b"message", signature[:-1])
-    assert not key.signed(b"message", b"")
-    assert not key.signed(b"message", pool_keys.identity.sign(b"message"))
+    assert key.signed(b"another message", signature) is False
+    assert key.signed(b"message", signature[:-1]) is False
+    assert key.signed(b"message", b"") is False
+    assert key.signed(b"message", pool_keys.identity.sign(b"message")) is False
 
 
 def test_keys_are_equal_if_their_material_is(good: Mapping[str, str], other: Mapping[str, str]) -> None:
@@ -229,7 +231,7 @@ def test_a_signature_holds_exactly_what_must_have_been_signed(pool_keys: PoolKey
     signature = raw_signature(pool_keys.access, message)
 
     assert len(message) == 256
-    assert not key.signed(b"message", signature)
+    assert key.signed(b"message", signature) is False
     with pytest.raises(InvalidSignature):
         pool_keys.access.private_key.public_key().verify(signature, b"message", PKCS1v15(), SHA256())
 
@@ -252,8 +254,8 @@ def test_a_signature_is_as_long_as_its_key(pool_keys: PoolKeys) -> None:
     )
 
     assert key.signed(message, signature)
-    assert not key.signed(message, signature[1:])
-    assert not key.signed(message, b"\x00" + signature)
+    assert key.signed(message, signature[1:]) is False
+    assert key.signed(message, b"\x00" + signature) is False
 
 
 def test_a_signature_is_a_number_below_the_modulus(pool_keys: PoolKeys) -> None:
@@ -264,14 +266,14 @@ def test_a_signature_is_a_number_below_the_modulus(pool_keys: PoolKeys) -> None:
     message, number = next((message, number) for message, number in signed if number + modulus_of_key < 1 << 2048)
 
     assert key.signed(message, number.to_bytes(256))
-    assert not key.signed(message, (number + modulus_of_key).to_bytes(256))
+    assert key.signed(message, (number + modulus_of_key).to_bytes(256)) is False
 
 
 @given(signature=st.binary(min_size=250, max_size=260) | st.binary(max_size=8))
 def test_any_bytes_are_judged(pool_keys: PoolKeys, signature: bytes) -> None:
     key = usable_keys({"keys": [pool_keys.access.jwk()]})[pool_keys.access.kid]
 
-    assert not key.signed(b"message", signature)
+    assert key.signed(b"message", signature) is False
 
 
 @pytest.mark.parametrize("bits", [2048, 2049, 2050, 2055, 2056, 3072])
@@ -299,6 +301,36 @@ def test_a_document_that_is_not_json_is_refused(document: bytes) -> None:
 def test_deep_nesting_is_refused_even_if_the_parser_accepts_it() -> None:
     with pytest.raises(NoUsableKeyError):
         parse_jwks(b'{"keys":' * 7_000 + b"1" + b"}" * 7_000)
+
+
+@pytest.mark.parametrize("member", [[], {}], ids=["lists", "objects"])
+@pytest.mark.parametrize(("number", "accepted"), [(1_000, True), (1_001, False)])
+def test_a_key_set_holds_a_thousand_lists_and_objects_and_no_more(
+    good: Mapping[str, str], member: object, number: int, accepted: bool
+) -> None:
+    # The set, its two lists and the key are four.
+    document = json.dumps({"keys": [dict(good)], "more": [member] * (number - 4)}).encode()
+
+    if accepted:
+        assert set(parse_jwks(document)) == {good["kid"]}
+    else:
+        with pytest.raises(NoUsableKeyError, match="nested too deep"):
+            parse_jwks(document)
+
+
+def test_a_caller_deep_in_its_stack_gets_an_answer_too() -> None:
+    """The parser calls itself for each list; how many calls are left is up to who called."""
+
+    def look(calls: int) -> None:
+        if calls:
+            look(calls - 1)
+        else:
+            parse_jwks(b"[" * 900 + b"]" * 900)
+
+    depth = len(inspect.stack(0))
+    # Newer Pythons count the parser's calls apart, and find that this is no object.
+    with pytest.raises(NoUsableKeyError, match=r"is not (JSON|a JSON object)$"):
+        look(sys.getrecursionlimit() - depth - 100)
 
 
 @pytest.mark.parametrize("document", [b"null", b"1", b'"keys"', b"[]", b'[{"keys": []}]', b"NaN"])
@@ -330,7 +362,7 @@ def check(document: bytes) -> None:
         assert isinstance(kid, str)
         assert isinstance(key, Key)
         assert kid
-        assert not key.signed(b"message", b"\x01" * 256)
+        assert key.signed(b"message", b"\x01" * 256) is False
 
 
 @given(st.binary(max_size=2_000))

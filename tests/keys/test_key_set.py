@@ -88,6 +88,39 @@ def test_tokens_of_a_withdrawn_key_are_refused(
     asyncio.run(internals_of(guard).verifier.settle())
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        pytest.param(lambda pool, kid: None, 0, id="nothing"),
+        pytest.param(lambda pool, kid: pool.rotate(), 0, id="a-key-more"),
+        pytest.param(lambda pool, kid: pool.withdraw(kid), 1, id="a-key-less"),
+        pytest.param(lambda pool, kid: pool.replace(kid), 1, id="another-key-under-its-name"),
+    ],
+)
+def test_a_withdrawal_is_told_once(
+    make_keys: Callable[..., KeySet],
+    pool: LocalPool,
+    kid: str,
+    timer: Any,
+    settle: Any,
+    change: Callable[[LocalPool, str], object],
+    told: int,
+) -> None:
+    """So that verdicts reached with the key are forgotten."""
+    calls: list[str] = []
+    keys = make_keys(on_withdrawal=lambda: calls.append(kid))
+    asyncio.run(keys.load())
+    settle(keys)
+    change(pool, kid)
+
+    for _ in range(2):
+        timer.advance(100)
+        keys.refresh_if_due()
+        settle(keys)
+
+    assert calls == [kid] * told
+
+
 def test_a_key_that_did_not_change_stays_the_same_object(
     loaded: KeySet, fetch: Any, kid: str, timer: Any, settle: Any
 ) -> None:

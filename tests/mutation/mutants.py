@@ -109,6 +109,8 @@ def _places(
 def _is_idle(node: ast.AST) -> bool:
     """Return whether *node* is documentation, wording or typing."""
     match node:
+        case ast.Subscript(slice=ast.Tuple()):  # types have several parameters
+            return True
         case ast.Expr(value=ast.Constant()) | ast.JoinedStr() | ast.Import() | ast.ImportFrom() | ast.Pass():
             return True
         case ast.Call(func=ast.Name(id=name)) if name in _CALLS_LEFT_ALONE:

@@ -78,6 +78,7 @@ def test_what_functions_return_and_leave_out_is_changed_too() -> None:
         "'''Documentation.'''",
         "import a",
         "x: a[1] = b",
+        "T = tuple[a, b]",
         "T = TypeVar('T', bound='int')",
         "if TYPE_CHECKING: a()",
         "__slots__ = ('a', 'b')",

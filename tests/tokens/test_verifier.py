@@ -172,9 +172,7 @@ async def test_a_token_needs_no_more_than_what_is_checked(
     assert principal.expires_at == 1_900_000_000.5
 
 
-@pytest.mark.parametrize(
-    ("claim", "attribute"), [("sub", "subject"), ("username", "username"), ("jti", "token_id")]
-)
+@pytest.mark.parametrize(("claim", "attribute"), [("sub", "subject"), ("username", "username"), ("jti", "token_id")])
 async def test_a_name_that_is_empty_is_none(guard: CognitoGuard, pool: LocalPool, claim: str, attribute: str) -> None:
     assert getattr(await guard.verify(pool.mint(**{claim: ""})), attribute) is None
 
