@@ -11,6 +11,7 @@ same. `explained.toml` says of the others why no test can tell them from the pac
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import resource
@@ -21,6 +22,7 @@ import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
+from difflib import SequenceMatcher
 from functools import partial
 from hashlib import sha256
 from importlib import import_module
@@ -44,6 +46,7 @@ NEAR: Final = {
 }
 """The tests that are about a folder, the closest first."""
 
+TESTS: Final = sorted({each for near in NEAR.values() for each in near} | {"tests/test_guard.py", "tests/test_pool.py"})
 DEFAULT: Final = ("_keys", "_tokens", "_requests", "_routes/census.py")
 EXPLAINED: Final = Path(__file__).with_name("explained.toml")
 WORK: Final = ROOT / ".mutation"
@@ -227,7 +230,7 @@ def make_map() -> str:
     times = Times()
     os.environ["COVERAGE_FILE"] = str(WORK / "coverage")
     options = ["-n2", f"--cov={PACKAGE.name}", "--cov-context=test", "--cov-report=", "--cov-fail-under=0"]
-    pytest.main([*PYTEST, *options], plugins=[times])
+    pytest.main([*PYTEST, *options, *TESTS], plugins=[times])
     data = CoverageData(os.environ["COVERAGE_FILE"])
     data.read()
     numbers = {test: number for number, test in enumerate(times.seconds) if test not in times.failed}
@@ -239,14 +242,35 @@ def make_map() -> str:
         for each in DEFAULT
         for path in modules(each)
     }
-    known = {"seconds": times.seconds, "lines": lines, "versions": {path: version(path) for path in lines}}
+    known = {"seconds": times.seconds, "lines": lines, "texts": {path: (PACKAGE / path).read_text() for path in lines}}
     MAP.write_text(json.dumps(known))
     return " ".join(times.failed)
 
 
 def version(path: str) -> str:
-    """Return what tells one text of the module at *path* from another."""
-    return sha256((PACKAGE / path).read_bytes()).hexdigest()
+    """Return what tells one program of the module at *path* from another, whatever its comments and documentation."""
+    tree = ast.parse((PACKAGE / path).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [each for each in node.body if ast.get_docstring(node) is None or each is not node.body[0]]
+    return sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def known_tests(paths: Iterable[str]) -> dict[str, Any]:
+    """Return the map, made anew unless there is one; with the lines as they are now, where comments have moved them."""
+    if not MAP.exists():
+        print("left out, for they fail as it is:", in_a_child(make_map, FOR_EVER), flush=True)
+    known: dict[str, Any] = json.loads(MAP.read_text())
+    for path in paths:
+        then, now = known["texts"][path].splitlines(), (PACKAGE / path).read_text().splitlines()
+        by_line = known["lines"][path]
+        known["lines"][path] = {
+            str(at + 1 + more): by_line[str(before + 1 + more)]
+            for before, at, length in SequenceMatcher(None, then, now, autojunk=False).get_matching_blocks()
+            for more in range(length)
+            if str(before + 1 + more) in by_line
+        }
+    return known
 
 
 def tests_of(mutant: Mutant, path: str, known: dict[str, Any]) -> list[str]:
@@ -272,7 +296,7 @@ def import_what_tests_import() -> None:
     """Import other people's packages that the tests use, once for all mutants."""
 
     def collect() -> str:
-        pytest.main([*PYTEST, "--collect-only", *(test for near in NEAR.values() for test in near)])
+        pytest.main([*PYTEST, "--collect-only", *TESTS])
         return " ".join(name for name in sys.modules if not name.startswith((PACKAGE.name, "tests", "test_", "__")))
 
     for name in in_a_child(collect, FOR_EVER).split():
@@ -298,10 +322,9 @@ def main() -> None:
     WORK.mkdir(exist_ok=True)
     RESULTS.touch()
     paths = [path.relative_to(PACKAGE).as_posix() for each in chosen.modules for path in modules(each)]
-    known = json.loads(MAP.read_text()) if MAP.exists() else {"versions": {}}
-    if chosen.map or any(known["versions"].get(path) != version(path) for path in paths):
-        print("left out, for they fail as it is:", in_a_child(make_map, FOR_EVER))
-        known = json.loads(MAP.read_text())
+    if chosen.map:
+        MAP.unlink(missing_ok=True)
+    known = known_tests(paths)
     import_what_tests_import()
     explained = tomllib.loads(EXPLAINED.read_text())
     every = [
