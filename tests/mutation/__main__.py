@@ -3,9 +3,9 @@
 
 First the fast part of the suite runs once, to learn which tests run which lines. Then the tests of a folder are
 collected once, and each mutant of its modules is put in place in a forked process, where the tests that run its lines
-are run until one fails. Those that survive are tried again in a process that imports the changed module, with tests
-of all folders. Killed mutants stand in `.mutation/results.jsonl`, and are not run again while their module stays the
-same. `explained.toml` says of the others why no test can tell them from the package itself.
+are run until one fails. Those that survive are tried again in a process that imports the changed module, with more
+tests. Killed mutants stand in `.mutation/results.jsonl`, and are not run again while the function or class that they
+change stays the same. `explained.toml` says of the others why no test can tell them from the package itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from difflib import SequenceMatcher
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -95,7 +95,12 @@ class Trial(NamedTuple):
     def note(self, killer: str) -> bool:
         """Keep in the results which test failed, if any; return whether one did."""
         killer = "" if killer == TOO_LONG else killer
-        line = {"path": self.path, "version": version(self.path), "mutant": self.mutant.name, "killer": killer}
+        line = {
+            "path": self.path,
+            "version": version(self.path, self.mutant.name),
+            "mutant": self.mutant.name,
+            "killer": killer,
+        }
         with RESULTS.open("a") as results:
             results.write(json.dumps(line) + "\n")
         return bool(killer)
@@ -247,13 +252,23 @@ def make_map() -> str:
     return " ".join(times.failed)
 
 
-def version(path: str) -> str:
-    """Return what tells one program of the module at *path* from another, whatever it says to people."""
+@lru_cache
+def versions(path: str) -> dict[str, str]:
+    """Return what tells one program from another, whatever it says to people, for each function and class at *path*."""
     tree = ast.parse((PACKAGE / path).read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             node.value = ""
-    return sha256(ast.dump(tree).encode()).hexdigest()
+    texts = defaultdict[str, str](str)
+    for each in tree.body:
+        if not isinstance(each, ast.Import | ast.ImportFrom):
+            texts[getattr(each, "name", "")] += ast.dump(each)
+    return {name: sha256(text.encode()).hexdigest()[:16] for name, text in texts.items()}
+
+
+def version(path: str, mutant: str) -> str | None:
+    """Return the version of what the mutant of that name changes, or None if that is gone."""
+    return versions(path).get(mutant.partition(":")[0].partition(".")[0])
 
 
 def known_tests(paths: Iterable[str]) -> dict[str, Any]:
@@ -308,7 +323,9 @@ def killed() -> set[tuple[str, str]]:
     """Return the paths and mutants that tests have noticed, of modules that are the same now."""
     noted = [json.loads(line) for line in RESULTS.read_text().splitlines()]
     return {
-        (each["path"], each["mutant"]) for each in noted if each["killer"] and each["version"] == version(each["path"])
+        (each["path"], each["mutant"])
+        for each in noted
+        if each["killer"] and each["version"] == version(each["path"], each["mutant"])
     }
 
 
