@@ -72,7 +72,7 @@ def test_its_commands_parse() -> None:
 
 
 def test_its_flags_and_operations_exist() -> None:
-    served = GUIDE[GUIDE.index("The local Cognito serves `GetClientToken`") : GUIDE.index("Errors have Cognito's names")]
+    served = GUIDE[GUIDE.index("serves `GetClientToken`") : GUIDE.index("Errors have Cognito's names")]
 
     assert set(re.findall(r"`(\w+)`", served)) == {*READING, *CHANGING}
     for flag in set(re.findall(r"`(--[a-z-]+)[ `]", GUIDE)):
