@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import json
@@ -139,6 +140,16 @@ def writer(pool: LocalPool) -> LocalClient:
 
 
 @pytest.fixture
+def may_read(pool: LocalPool, reader: LocalClient) -> str:
+    return pool.mint(client_id=reader.client_id)
+
+
+@pytest.fixture
+def may_write(pool: LocalPool, writer: LocalClient) -> str:
+    return pool.mint(client_id=writer.client_id)
+
+
+@pytest.fixture
 def fetch(pool: LocalPool) -> CountingFetch:
     return CountingFetch(pool)
 
@@ -272,3 +283,13 @@ def make_server() -> Iterator[Callable[..., FaultServer]]:
 @pytest.fixture
 def server(make_server: Callable[..., FaultServer]) -> FaultServer:
     return make_server()
+
+
+@pytest.fixture
+def mangum_loop() -> Iterator[None]:
+    """The event loop that Mangum looks for and never closes."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl
@@ -49,6 +49,16 @@ class Endpoint(httpx.BaseTransport):
     def recover(self) -> None:
         """From now on answer as the local pool does."""
         self.answer = lambda _: None
+
+    def answer_all(self, works: Iterable[Callable[[], object]]) -> None:
+        """Do *works*, each on its own thread; answer once a request has come."""
+        threads = [threading.Thread(target=work) for work in works]
+        for thread in threads:
+            thread.start()
+        assert self.asked.wait(30)
+        self.open.set()
+        for thread in threads:
+            thread.join()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.forms.append(dict(parse_qsl(request.read().decode())))

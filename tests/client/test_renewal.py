@@ -56,13 +56,7 @@ def test_threads_and_event_loops_of_both_kinds_share_one_purchase(client: Client
         tokens.append(client.token_sync())
 
     works: list[Callable[[], None]] = [partial(in_loop, "asyncio"), partial(in_loop, "trio"), in_thread] * 3
-    threads = [threading.Thread(target=work) for work in works]
-    for thread in threads:
-        thread.start()
-    assert endpoint.asked.wait(30)
-    endpoint.open.set()
-    for thread in threads:
-        thread.join()
+    endpoint.answer_all(works)
 
     assert endpoint.calls == 1
     assert tokens == [client.token_sync()] * 9
@@ -273,10 +267,8 @@ def test_a_failed_renewal_is_tried_again_after_a_pause_and_not_on_each_call(
     assert client.token_sync() != old
 
 
-def test_calls_that_come_when_the_old_token_ends_wait_for_the_renewal_under_way(
-    client: ClientCredentials, endpoint: Any, clock: Any, settle: Settle
-) -> None:
-    old = client.token_sync()
+def outlive_a_renewal(client: ClientCredentials, endpoint: Any, clock: Any) -> None:
+    """Let the old token end while its renewal waits for the endpoint."""
     endpoint.open.clear()
     endpoint.asked.clear()
     clock.advance(0.8 * 3600)
@@ -284,11 +276,15 @@ def test_calls_that_come_when_the_old_token_ends_wait_for_the_renewal_under_way(
     assert endpoint.asked.wait(30)
     clock.advance(0.2 * 3600)
 
+
+def test_calls_that_come_when_the_old_token_ends_wait_for_the_renewal_under_way(
+    client: ClientCredentials, endpoint: Any, clock: Any, settle: Settle
+) -> None:
+    old = client.token_sync()
+    outlive_a_renewal(client, endpoint, clock)
+
     tokens: list[str] = []
-    caller = threading.Thread(target=lambda: tokens.append(client.token_sync()))
-    caller.start()
-    endpoint.open.set()
-    caller.join()
+    endpoint.answer_all([lambda: tokens.append(client.token_sync())])
 
     assert tokens != [old]
     assert endpoint.calls == 2
@@ -298,20 +294,12 @@ def test_a_renewal_that_fails_when_the_old_token_ends_is_followed_by_another(
     client: ClientCredentials, endpoint: Any, clock: Any
 ) -> None:
     client.token_sync()
-    endpoint.open.clear()
-    endpoint.asked.clear()
     endpoint.say(503)
-    clock.advance(0.8 * 3600)
-    client.token_sync()
-    assert endpoint.asked.wait(30)
-    clock.advance(0.2 * 3600)
+    outlive_a_renewal(client, endpoint, clock)
 
     tokens: list[str] = []
-    caller = threading.Thread(target=lambda: tokens.append(client.token_sync()))
-    caller.start()
     endpoint.recover()
-    endpoint.open.set()
-    caller.join()
+    endpoint.answer_all([lambda: tokens.append(client.token_sync())])
 
     assert len(tokens) == 1
     assert endpoint.calls == 3

@@ -95,13 +95,7 @@ def test_all_that_start_at_once_buy_one_token(
     # The time stands still: nobody loses patience with the process that buys.
     still = Seams(seams.clock, seams.timer, sleep=endpoint.open.wait)
     clients = [make_client(store=store, seams=still) for _ in range(8)]
-    threads = [threading.Thread(target=lambda each=each: tokens.append(each.token_sync())) for each in clients]
-    for thread in threads:
-        thread.start()
-    assert endpoint.asked.wait(30)
-    endpoint.open.set()
-    for thread in threads:
-        thread.join()
+    endpoint.answer_all([lambda each=each: tokens.append(each.token_sync()) for each in clients])
 
     assert endpoint.calls == 1
     assert len(set(tokens)) == 1

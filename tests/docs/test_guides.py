@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import pydoc
 import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,16 +40,6 @@ Call = Callable[..., Awaitable[httpx.Response]]
 @pytest.fixture(scope="module")
 def keys() -> KeyRing:
     return KeyRing()
-
-
-@pytest.fixture
-def loop() -> Iterator[None]:
-    """The event loop that Mangum looks for and never closes."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
 
 
 @pytest.fixture
@@ -117,7 +106,7 @@ def test_the_routes_are_listed_as_shown(tmp_path: Path) -> None:
     "name", ["pyjwkclient_after", "fastapi_cognito_after", "powertools_after", "api_gateway_after"]
 )
 async def test_after_a_migration_readers_get_in(
-    loop: None, run: Callable[[str], ModuleType], keys: KeyRing, call: Call, name: str
+    mangum_loop: None, run: Callable[[str], ModuleType], keys: KeyRing, call: Call, name: str
 ) -> None:
     page = run(name)
 

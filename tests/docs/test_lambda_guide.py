@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
 import example_app
 from cognito_guard._requests.internals import internals_of
 from cognito_guard.local import LocalPool, PoolKeys
+from tests.api_gateway import event
 
 GUIDE = Path(example_app.__file__).parent.parent / "docs" / "lambda.md"
 ((NAME, TEXT),) = re.findall(r"^```python\n# (\w+)\.py\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
@@ -31,17 +29,7 @@ def issuer(pool_keys: PoolKeys) -> LocalPool:
 
 
 @pytest.fixture
-def loop() -> Iterator[None]:
-    """The event loop that Mangum finds and never closes."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
-
-
-@pytest.fixture
-def function(loop: None, issuer: LocalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def function(mangum_loop: None, issuer: LocalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The guide's module beside its saved key set, with no way out of the network: the proxy takes no connections."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     (tmp_path / "jwks.json").write_text(json.dumps(issuer.jwks()))
@@ -55,29 +43,14 @@ def function(loop: None, issuer: LocalPool, tmp_path: Path, monkeypatch: pytest.
     return module
 
 
-def event(token: str | None) -> dict[str, Any]:
-    """What API Gateway hands to a function (payload format 2.0)."""
-    return {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": "/orders",
-        "rawQueryString": "",
-        "headers": {"host": "api.example"} | ({} if token is None else {"authorization": f"Bearer {token}"}),
-        "requestContext": {
-            "http": {"method": "GET", "path": "/orders", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"}
-        },
-        "isBase64Encoded": False,
-    }
-
-
 def test_the_function_answers_without_a_way_out(
     function: ModuleType, issuer: LocalPool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "cognito_guard")
 
-    assert function.handler(event(None), None)["statusCode"] == 401
+    assert function.handler(event("/orders", None), None)["statusCode"] == 401
     for _ in range(2):
-        answer = function.handler(event(issuer.mint("orders/order.read")), None)
+        answer = function.handler(event("/orders", issuer.mint("orders/order.read")), None)
         assert (answer["statusCode"], answer["body"]) == (200, "[]")
-    assert function.handler(event(issuer.mint()), None)["statusCode"] == 200
+    assert function.handler(event("/orders", issuer.mint()), None)["statusCode"] == 200
     assert internals_of(function.guard).verifier.status()[issuer.pool_id]["keys"] == 2

@@ -39,16 +39,6 @@ def app(request: pytest.FixtureRequest, guard: CognitoGuard) -> Starlette:
 
 
 @pytest.fixture
-def may_read(pool: LocalPool, reader: LocalClient) -> str:
-    return pool.mint(client_id=reader.client_id)
-
-
-@pytest.fixture
-def may_write(pool: LocalPool, writer: LocalClient) -> str:
-    return pool.mint(client_id=writer.client_id)
-
-
-@pytest.fixture
 def may_only_write(pool: LocalPool, writer: LocalClient) -> str:
     return pool.mint("orders/order.write", client_id=writer.client_id)
 

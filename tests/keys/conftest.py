@@ -1,4 +1,4 @@
-"""Key sets on a clock that is moved by hand, and fetches that wait to be let go."""
+"""Key sets on a clock that tests move, and fetches that wait until a test lets them go."""
 
 from __future__ import annotations
 
@@ -16,33 +16,24 @@ from cognito_guard._report.reporter import Reporter
 from cognito_guard._requests.internals import internals_of
 from cognito_guard.events import Event
 from cognito_guard.local import LocalPool
+from tests.keys.gate import IN_TIME, Gate
 
 POOL_ID = "eu-central-1_AbCdEf123"
 ORIGINAL = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf123/.well-known/jwks.json"
 POLICY = KeyPolicy(max_age=100.0, stale_for=1_000.0, cooldown=10.0, timeout=3.0)
-IN_TIME = 20.0
-"""Seconds that a test waits for what must come, before it fails."""
-
-
-class Gate:
-    """A fetch that hangs until it is opened, and then hands over to another one."""
-
-    def __init__(self, then: Callable[[str, float], bytes]) -> None:
-        self.reached = threading.Event()
-        self.open = threading.Event()
-        self.calls = 0
-        self._then = then
-
-    def __call__(self, url: str, timeout: float) -> bytes:
-        self.calls += 1
-        self.reached.set()
-        assert self.open.wait(IN_TIME)
-        return self._then(url, timeout)
 
 
 @pytest.fixture
-def make_gate() -> type[Gate]:
-    return Gate
+def gate(fetch: Any) -> Gate:
+    """A fetch that hangs until the test opens it."""
+    return Gate(fetch)
+
+
+@pytest.fixture
+def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
 
 
 @pytest.fixture(autouse=True)
@@ -125,4 +116,15 @@ def loaded(make_keys: Callable[..., KeySet], fetch: Any, settle: Callable[[KeySe
     asyncio.run(keys.load())
     settle(keys)
     assert fetch.calls == 1
+    return keys
+
+
+@pytest.fixture
+def warm_keys(make_keys: Callable[..., KeySet], gate: Gate, settle: Callable[[KeySet], None]) -> KeySet:
+    """Keys that have been fetched; every further fetch hangs at the gate."""
+    gate.open.set()
+    keys = make_keys(fetch=gate)
+    asyncio.run(keys.load())
+    settle(keys)
+    gate.close()
     return keys

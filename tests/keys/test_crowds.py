@@ -22,9 +22,7 @@ from cognito_guard._keys.policy import MOST_WAITING_COLD, MOST_WAITING_WARM
 from cognito_guard._requests.internals import internals_of
 from cognito_guard.errors import ExpiredTokenError, KeysUnavailableError, RefusalError, SignatureError
 from cognito_guard.local import LocalClient, LocalPool
-
-IN_TIME = 20.0
-"""Seconds that a test waits for what must come, before it fails."""
+from tests.keys.gate import IN_TIME, Gate
 
 
 async def crowd(keys: KeySet, kid: str, size: int, gate: Any) -> list[RefusalError | None]:
@@ -53,10 +51,7 @@ async def crowd(keys: KeySet, kid: str, size: int, gate: Any) -> list[RefusalErr
     return results
 
 
-def test_at_a_cold_start_everyone_may_wait(
-    make_keys: Callable[..., KeySet], make_gate: Any, fetch: Any, kid: str, settle: Any
-) -> None:
-    gate = make_gate(fetch)
+def test_at_a_cold_start_everyone_may_wait(make_keys: Callable[..., KeySet], gate: Gate, kid: str, settle: Any) -> None:
     keys = make_keys(fetch=gate)
 
     results = asyncio.run(crowd(keys, kid, MOST_WAITING_COLD + 1, gate))
@@ -70,22 +65,16 @@ def test_at_a_cold_start_everyone_may_wait(
 
 @pytest.mark.anyio
 async def test_tokens_with_an_unknown_kid_get_less_room_while_keys_are_held(
-    make_keys: Callable[..., KeySet], make_gate: Any, fetch: Any, timer: Any, kid: str
+    warm_keys: KeySet, gate: Gate, timer: Any, kid: str
 ) -> None:
-    gate = make_gate(fetch)
-    gate.open.set()
-    keys = make_keys(fetch=gate)
-    await keys.load()
-    gate.open.clear()
-    gate.reached.clear()
     timer.advance(10)
 
-    results = await crowd(keys, "made-up", MOST_WAITING_WARM + 1, gate)
+    results = await crowd(warm_keys, "made-up", MOST_WAITING_WARM + 1, gate)
 
     assert sum(isinstance(result, KeysUnavailableError) for result in results) == 1
     assert sum(isinstance(result, SignatureError) for result in results) == MOST_WAITING_WARM
-    assert keys.get(kid)
-    await keys.settle()
+    assert warm_keys.get(kid)
+    await warm_keys.settle()
 
 
 @pytest.mark.anyio
@@ -110,13 +99,11 @@ async def test_who_goes_away_makes_room() -> None:
 
 def test_strangers_who_wait_hold_their_token_and_not_its_claims(
     make_guard: Callable[..., CognitoGuard],
-    make_gate: Any,
+    gate: Gate,
     pool: LocalPool,
     reader: LocalClient,
-    fetch: Any,
     timer: Any,
 ) -> None:
-    gate = make_gate(fetch)
     gate.open.set()
     guard = make_guard(fetch=gate, key_policy=KeyPolicy(cooldown=10))
     # Lists cost much more as objects than as text.
@@ -147,13 +134,11 @@ def test_strangers_who_wait_hold_their_token_and_not_its_claims(
 @pytest.mark.anyio
 async def test_a_token_that_expires_while_it_waits_is_refused(
     make_guard: Callable[..., CognitoGuard],
-    make_gate: Any,
+    gate: Gate,
     pool: LocalPool,
     reader: LocalClient,
-    fetch: Any,
     clock: Any,
 ) -> None:
-    gate = make_gate(fetch)
     guard = make_guard(fetch=gate)
     token = pool.mint(client_id=reader.client_id, lifetime=60)
 

@@ -14,17 +14,12 @@ from cognito_guard._keys.fetch import FetchError, built_in
 from cognito_guard._keys.get import get
 from cognito_guard._keys.loop import OVERTIME, OneJobLoop
 
+pytestmark = pytest.mark.usefixtures("nothing_in_the_environment")
+
 BODY = b'{"keys": []}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n" + BODY
 SOON = 0.25
 AT_LEISURE = 20.0
-
-
-@pytest.fixture(autouse=True)
-def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
 
 
 class StarvedTimer:

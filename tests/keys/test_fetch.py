@@ -31,6 +31,8 @@ from cognito_guard._keys.fetch import MAX_LENGTH, FetchError
 from cognito_guard._keys.get import _tls
 from cognito_guard._keys.get import get as fetch
 
+pytestmark = pytest.mark.usefixtures("nothing_in_the_environment")
+
 BODY = b'{"keys": []}'
 SOON = 0.25
 """Seconds after which a fetch that gets nowhere is given up."""
@@ -38,16 +40,9 @@ SOON = 0.25
 AT_LEISURE = 20.0
 
 
-@pytest.fixture(autouse=True)
-def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def collecting_is_quick() -> None:
-    """What was there before these tests need not be looked at after each of them."""
+    """Objects from before these tests are left out of the collections between them."""
     gc.collect()
     gc.freeze()
 

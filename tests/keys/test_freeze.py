@@ -24,9 +24,7 @@ from cognito_guard._keys.key_set import KeySet
 from cognito_guard.errors import KeysUnavailableError, SignatureError
 from cognito_guard.events import Event, KeysFailed, KeysFetched
 from cognito_guard.local import LocalPool, PoolKeys
-
-IN_TIME = 20.0
-"""Seconds that a test waits for what must come, before it fails."""
+from tests.keys.gate import IN_TIME
 
 FROZEN = 60.0
 """Seconds for which the process stands still: more than `timeout` and `cooldown`."""
@@ -229,6 +227,19 @@ def test_there_are_two_attempts_at_most(frozen: KeySet, turns: Turns, timer: Any
 # -- thawed: who waits finds that the attempt has failed
 
 
+async def freeze(turns: Turns, timer: Any) -> None:
+    """Stop the process during the next fetch, while requests wait for it. The fetch fails after that."""
+    turn = await anyio.to_thread.run_sync(turns.next)
+    await anyio.wait_all_tasks_blocked()
+    timer.advance(FROZEN)
+    turn.set_exception(NO)
+
+
+async def freeze_then_answer(turns: Turns, timer: Any, document: bytes) -> None:
+    await freeze(turns, timer)
+    (await anyio.to_thread.run_sync(turns.next)).set_result(document)
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("starter", [True, False], ids=["started-it", "joined-it"])
 async def test_a_request_that_was_frozen_while_waiting_tries_once_more(
@@ -237,16 +248,8 @@ async def test_a_request_that_was_frozen_while_waiting_tries_once_more(
     if not starter:
         frozen.refresh_if_due()
 
-    async def thaw() -> None:
-        turn = await anyio.to_thread.run_sync(turns.next)
-        await anyio.wait_all_tasks_blocked()
-        timer.advance(FROZEN)
-        turn.set_exception(NO)
-        turn = await anyio.to_thread.run_sync(turns.next)
-        turn.set_result(jwks())
-
     async with anyio.create_task_group() as group:
-        group.start_soon(thaw)
+        group.start_soon(freeze_then_answer, turns, timer, jwks())
         assert await frozen.find(kid)
 
     assert turns.began == 2
@@ -255,16 +258,8 @@ async def test_a_request_that_was_frozen_while_waiting_tries_once_more(
 
 @pytest.mark.anyio
 async def test_start_up_that_was_frozen_tries_once_more(frozen: KeySet, turns: Turns, timer: Any, jwks: Any) -> None:
-    async def thaw() -> None:
-        turn = await anyio.to_thread.run_sync(turns.next)
-        await anyio.wait_all_tasks_blocked()
-        timer.advance(FROZEN)
-        turn.set_exception(NO)
-        turn = await anyio.to_thread.run_sync(turns.next)
-        turn.set_result(jwks())
-
     async with anyio.create_task_group() as group:
-        group.start_soon(thaw)
+        group.start_soon(freeze_then_answer, turns, timer, jwks())
         await frozen.load()
 
     assert frozen.status()["ready"]
@@ -279,10 +274,7 @@ async def test_a_request_tries_only_once_more(
 
     async def freeze_each() -> None:
         for _ in range(2):
-            turn = await anyio.to_thread.run_sync(turns.next)
-            await anyio.wait_all_tasks_blocked()
-            timer.advance(FROZEN)
-            turn.set_exception(NO)
+            await freeze(turns, timer)
 
     async with anyio.create_task_group() as group:
         group.start_soon(freeze_each)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -21,9 +20,8 @@ from starlette.types import Message
 from cognito_guard import CognitoGuard, KeyPolicy
 from cognito_guard._requests.internals import internals_of
 from cognito_guard.local import LocalClient, LocalPool, PoolKeys
-
-IN_TIME = 20.0
-"""Seconds that a test waits for what must come, before it fails."""
+from tests.api_gateway import event
+from tests.keys.gate import IN_TIME, Gate
 
 POLICY = KeyPolicy(max_age=100, stale_for=1_000, cooldown=10, timeout=15)
 
@@ -96,9 +94,8 @@ async def test_shutdown_waits_for_a_fetch_that_is_about_to_end(
 
 @pytest.mark.anyio
 async def test_neither_start_up_nor_shutdown_waits_for_a_refresh_that_hangs(
-    make_guard: Callable[..., CognitoGuard], make_gate: Any, fetch: Any, timer: Any
+    make_guard: Callable[..., CognitoGuard], gate: Gate, timer: Any
 ) -> None:
-    gate = make_gate(fetch)
     gate.open.set()
     guard = make_guard(fetch=gate, key_policy=POLICY)
     await guard.prefetch()
@@ -117,67 +114,33 @@ async def test_neither_start_up_nor_shutdown_waits_for_a_refresh_that_hangs(
     await internals_of(guard).verifier.settle()
 
 
-def event(token: str) -> dict[str, Any]:
-    """What API Gateway hands to a function (payload format 2.0)."""
-    return {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": "/",
-        "rawQueryString": "",
-        "headers": {"authorization": f"Bearer {token}", "host": "api.example"},
-        "requestContext": {
-            "http": {"method": "GET", "path": "/", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "test"}
-        },
-        "isBase64Encoded": False,
-    }
-
-
 @pytest.fixture
-def loop() -> Iterator[None]:
-    """The event loop that Mangum finds and never closes."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
+def invoke(
+    make_guard: Callable[..., CognitoGuard], gate: Gate, pool: LocalPool, reader: LocalClient, mangum_loop: None
+) -> Callable[[], int]:
+    """Call a Lambda function with a new token, and return the status. Its guard fetches keys through the gate."""
+    handler = Mangum(guarded(make_guard(fetch=gate, key_policy=POLICY)))
 
+    def invoke() -> int:
+        token = pool.mint(client_id=reader.client_id)
+        status: int = handler(event("/", token), None)["statusCode"]  # type: ignore[arg-type]
+        return status
 
-@pytest.fixture
-def handler_of(loop: None) -> Callable[[CognitoGuard], Callable[[str], int]]:
-    def handler_of(guard: CognitoGuard) -> Callable[[str], int]:
-        handler = Mangum(guarded(guard))
-
-        def handle(token: str) -> int:
-            status: int = handler(event(token), None)["statusCode"]  # type: ignore[arg-type]
-            return status
-
-        return handle
-
-    return handler_of
+    return invoke
 
 
 def test_no_call_of_a_function_waits_for_an_outage_while_keys_are_held(
-    make_guard: Callable[..., CognitoGuard],
-    make_gate: Any,
-    fetch: Any,
-    timer: Any,
-    pool: LocalPool,
-    reader: LocalClient,
-    handler_of: Callable[[CognitoGuard], Callable[[str], int]],
+    invoke: Callable[[], int], gate: Gate, timer: Any
 ) -> None:
     """Mangum starts the app up and shuts it down in each call."""
-    gate = make_gate(fetch)
     gate.open.set()
-    guard = make_guard(fetch=gate, key_policy=POLICY)
-    handle = handler_of(guard)
-    token = pool.mint(client_id=reader.client_id)
-    assert handle(token) == 200
-    gate.open.clear()
+    assert invoke() == 200
+    gate.close()
 
     for _ in range(2):
         timer.advance(200)
         started = time.monotonic()
-        assert handle(token) == 200
+        assert invoke() == 200
         assert time.monotonic() - started < POLICY.timeout / 2
 
     gate.open.set()
@@ -186,29 +149,19 @@ def test_no_call_of_a_function_waits_for_an_outage_while_keys_are_held(
 
 
 def test_a_function_that_was_frozen_in_a_fetch_is_right_at_its_next_call(
-    make_guard: Callable[..., CognitoGuard],
-    make_gate: Any,
-    fetch: Any,
-    timer: Any,
-    pool: LocalPool,
-    reader: LocalClient,
-    handler_of: Callable[[CognitoGuard], Callable[[str], int]],
-    new_keys: Callable[[], PoolKeys],
+    invoke: Callable[[], int], gate: Gate, timer: Any, pool: LocalPool, new_keys: Callable[[], PoolKeys]
 ) -> None:
-    gate = make_gate(fetch)
     gate.open.set()
-    guard = make_guard(fetch=gate, key_policy=POLICY)
-    handle = handler_of(guard)
-    assert handle(pool.mint(client_id=reader.client_id)) == 200
-    gate.open.clear()
+    assert invoke() == 200
+    gate.close()
     timer.advance(200)
-    assert handle(pool.mint(client_id=reader.client_id)) == 200
+    assert invoke() == 200
     pool.rotate(new_keys())
     timer.advance(600)
     (frozen,) = fetching()
     gate.open.set()
     frozen.join(IN_TIME)
 
-    assert handle(pool.mint(client_id=reader.client_id)) == 200
+    assert invoke() == 200
     for thread in fetching():
         thread.join(IN_TIME)

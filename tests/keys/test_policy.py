@@ -18,9 +18,7 @@ from cognito_guard.errors import (
     ConfigurationError,
     SignatureError,
 )
-
-IN_TIME = 20.0
-"""Seconds that a test waits for what must come, before it fails."""
+from tests.keys.gate import IN_TIME
 
 
 def test_the_defaults_of_the_policy_are_the_documented_ones() -> None:

@@ -22,6 +22,7 @@ from cognito_guard.errors import (
     SignatureError,
 )
 from cognito_guard.local import LocalClient, LocalPool, PoolKeys
+from tests.keys.gate import Gate
 
 POLICY = KeyPolicy(max_age=100.0, stale_for=1_000.0, cooldown=10.0, timeout=3.0)
 
@@ -118,32 +119,27 @@ async def test_the_first_token_with_a_rotated_key_is_accepted_at_once(
 
 @pytest.mark.anyio
 async def test_junk_that_waits_delays_no_good_token(
-    make_keys: Callable[..., KeySet], fetch: Any, kid: str, timer: Any, at_once: Any, make_gate: Any
+    warm_keys: KeySet, kid: str, timer: Any, at_once: Any, gate: Gate
 ) -> None:
-    gate = make_gate(fetch)
-    gate.open.set()
-    keys = make_keys(fetch=gate)
-    await keys.load()
-    gate.open.clear()
     timer.advance(10)
     refused = 0
 
     async def junk(number: int) -> None:
         nonlocal refused
         with pytest.raises(SignatureError):
-            await keys.find(f"made-up-{number}")
+            await warm_keys.find(f"made-up-{number}")
         refused += 1
 
     async with anyio.create_task_group() as group:
         for number in range(100):
             group.start_soon(junk, number)
         await anyio.wait_all_tasks_blocked()
-        assert at_once(keys.find(kid))
+        assert at_once(warm_keys.find(kid))
         assert refused == 0
         gate.open.set()
 
     assert (refused, gate.calls) == (100, 2)
-    await keys.settle()
+    await warm_keys.settle()
 
 
 @pytest.mark.anyio

@@ -25,13 +25,11 @@ from cognito_guard.errors import (
 )
 from cognito_guard.events import Event, KeysFailed
 from cognito_guard.local import LocalClient, LocalPool
+from tests.keys.gate import IN_TIME, Gate
 
 POOL_ID = "eu-central-1_AbCdEf123"
 ORIGINAL = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf123/.well-known/jwks.json"
 POLICY = KeyPolicy(max_age=100.0, stale_for=1_000.0, cooldown=10.0, timeout=3.0)
-IN_TIME = 20.0
-"""Seconds that a test waits for what must come, before it fails."""
-
 
 # -- cold start
 
@@ -50,9 +48,8 @@ async def test_a_hundred_first_requests_make_one_fetch(
 
 @pytest.mark.anyio
 async def test_a_slow_fetch_serves_all_requests_that_came_meanwhile(
-    make_keys: Callable[..., KeySet], fetch: Any, kid: str, make_gate: Any
+    make_keys: Callable[..., KeySet], kid: str, gate: Gate
 ) -> None:
-    gate = make_gate(fetch)
     keys = make_keys(fetch=gate)
     found = []
 
@@ -74,9 +71,8 @@ async def test_a_slow_fetch_serves_all_requests_that_came_meanwhile(
 
 @pytest.mark.anyio
 async def test_the_request_that_started_the_fetch_may_be_cancelled(
-    make_keys: Callable[..., KeySet], fetch: Any, kid: str, make_gate: Any
+    make_keys: Callable[..., KeySet], kid: str, gate: Gate
 ) -> None:
-    gate = make_gate(fetch)
     keys = make_keys(fetch=gate)
 
     starter = anyio.CancelScope()
@@ -101,10 +97,7 @@ async def test_the_request_that_started_the_fetch_may_be_cancelled(
 
 
 @pytest.mark.anyio
-async def test_all_waiting_requests_may_be_cancelled(
-    make_keys: Callable[..., KeySet], fetch: Any, kid: str, make_gate: Any
-) -> None:
-    gate = make_gate(fetch)
+async def test_all_waiting_requests_may_be_cancelled(make_keys: Callable[..., KeySet], kid: str, gate: Gate) -> None:
     keys = make_keys(fetch=gate)
 
     async with anyio.create_task_group() as group:
@@ -168,28 +161,22 @@ async def test_a_fetch_that_ends_before_a_request_waits_for_it_is_not_missed(
 
 @pytest.mark.parametrize("age", [0.0, 99.0, 100.0, 500.0, 999.0])
 def test_a_known_kid_never_waits_while_a_refresh_hangs(
-    make_keys: Callable[..., KeySet],
-    fetch: Any,
+    warm_keys: KeySet,
     kid: str,
     timer: Any,
     age: float,
     settle: Any,
     at_once: Any,
-    make_gate: Any,
+    gate: Gate,
 ) -> None:
-    gate = make_gate(fetch)
-    gate.open.set()
-    keys = make_keys(fetch=gate)
-    asyncio.run(keys.load())
-    gate.open.clear()
     timer.advance(age)
 
     for _ in range(1_000):
-        assert at_once(keys.find(kid)) is keys.get(kid)
+        assert at_once(warm_keys.find(kid)) is warm_keys.get(kid)
 
     assert gate.calls == (1 if age < 100 else 2)
     gate.open.set()
-    settle(keys)
+    settle(warm_keys)
 
 
 @pytest.mark.parametrize(("age", "calls"), [(99.0, 1), (100.0, 2)])
@@ -207,14 +194,12 @@ def test_keys_are_refreshed_from_max_age_on(
 
 def test_a_token_is_verified_without_waiting_while_a_refresh_hangs(
     make_guard: Callable[..., CognitoGuard],
-    fetch: Any,
     pool: LocalPool,
     reader: LocalClient,
     timer: Any,
     at_once: Any,
-    make_gate: Any,
+    gate: Gate,
 ) -> None:
-    gate = make_gate(fetch)
     gate.open.set()
     guard = make_guard(fetch=gate, key_policy=POLICY)
     asyncio.run(guard.prefetch())
@@ -261,9 +246,8 @@ def test_several_loops_in_turn_share_one_fetch(keys: KeySet, fetch: Any, kid: st
 
 
 def test_several_loops_at_once_share_one_fetch(
-    make_keys: Callable[..., KeySet], fetch: Any, kid: str, settle: Any, make_gate: Any
+    make_keys: Callable[..., KeySet], kid: str, settle: Any, gate: Gate
 ) -> None:
-    gate = make_gate(fetch)
     keys = make_keys(fetch=gate)
     ready = threading.Barrier(9)
     found: list[object] = []
@@ -294,7 +278,7 @@ def test_several_loops_at_once_share_one_fetch(
 
 
 def test_threads_that_ask_at_the_same_moment_share_one_fetch(
-    make_keys: Callable[..., KeySet], fetch: Any, kid: str, timer: Any, settle: Any, make_gate: Any
+    make_keys: Callable[..., KeySet], fetch: Any, kid: str, timer: Any, settle: Any, gate: Gate
 ) -> None:
     """One of them is held up where it has decided to fetch, but has not begun to."""
     inside, leave = threading.Event(), threading.Event()
@@ -308,7 +292,6 @@ def test_threads_that_ask_at_the_same_moment_share_one_fetch(
         now: float = timer()
         return now
 
-    gate = make_gate(fetch)
     keys = make_keys(fetch=gate, timer=holding_timer)
     holder = threading.Thread(target=keys.get, args=(kid,), name="holder")
     other = threading.Thread(target=keys.get, args=(kid,), name="other")
@@ -328,14 +311,12 @@ def test_threads_that_ask_at_the_same_moment_share_one_fetch(
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_loop_may_be_gone_when_the_fetch_it_waited_for_ends(
     make_keys: Callable[..., KeySet],
-    fetch: Any,
     kid: str,
     backend: str,
     caplog: pytest.LogCaptureFixture,
     settle: Any,
-    make_gate: Any,
+    gate: Gate,
 ) -> None:
-    gate = make_gate(fetch)
     keys = make_keys(fetch=gate)
 
     async def leave() -> None:
@@ -354,10 +335,7 @@ def test_a_loop_may_be_gone_when_the_fetch_it_waited_for_ends(
 
 
 @pytest.mark.anyio
-async def test_settled_means_that_the_thread_is_gone(
-    make_keys: Callable[..., KeySet], fetch: Any, make_gate: Any
-) -> None:
-    gate = make_gate(fetch)
+async def test_settled_means_that_the_thread_is_gone(make_keys: Callable[..., KeySet], gate: Gate) -> None:
     keys = make_keys(fetch=gate)
     # Threads of other tests may end at any time.
     before = set(threading.enumerate())
@@ -396,10 +374,9 @@ async def test_settle_does_nothing_for_unused_keys(keys: KeySet, fetch: Any) -> 
 
 @pytest.mark.anyio
 async def test_a_fetch_that_never_ends_is_not_waited_for_for_ever(
-    make_keys: Callable[..., KeySet], fetch: Any, kid: str, make_gate: Any
+    make_keys: Callable[..., KeySet], fetch: Any, kid: str, gate: Gate
 ) -> None:
     """A fetch of the user's own that heeds no timeout: requests are answered, and so is the shutdown."""
-    gate = make_gate(fetch)
     keys = make_keys(fetch=gate, policy=KeyPolicy(timeout=0.1))
 
     async def check() -> None:

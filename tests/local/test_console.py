@@ -27,14 +27,6 @@ POOL_ID = "eu-central-1_AbCdEf123"
 
 
 @pytest.fixture
-def local(pool_keys: PoolKeys) -> LocalCognito:
-    pool = LocalPool(POOL_ID, keys=pool_keys)
-    pool.add_resource_server("orders", {"order.read": "Read orders"})
-    pool.add_client(name="reader", client_id="reader", scopes=["orders/order.read"], secrets=["reader_" * 4])
-    return LocalCognito(pool)
-
-
-@pytest.fixture
 async def http(local: LocalCognito) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(local), base_url=HERE) as client:
         yield client

@@ -23,14 +23,6 @@ pytestmark = pytest.mark.anyio
 POOL_ID = "eu-central-1_AbCdEf123"
 
 
-@pytest.fixture
-def local(pool_keys: PoolKeys) -> LocalCognito:
-    pool = LocalPool(POOL_ID, keys=pool_keys)
-    pool.add_resource_server("orders", {"order.read": "Read orders"})
-    pool.add_client(name="reader", client_id="reader", scopes=["orders/order.read"], secrets=["reader_" * 4])
-    return LocalCognito(pool)
-
-
 async def outcomes(pool: LocalPool, token: str) -> dict[str, str | None]:
     """The checks that were not passed, with their reasons; None for those that are open."""
     return {check.name: check.reason for check in await judge(pool, token) if check.outcome != "passed"}

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cognito_guard import CognitoGuard
 
@@ -63,3 +63,23 @@ def guard_client(token: str) -> str:
 
 async def inside(request: Request) -> Response:
     return PlainTextResponse("inside" * 200)
+
+
+async def websocket_messages(app: ASGIApp, path: str, token: str | None = None, *, denial: bool = False) -> list[Any]:
+    """Return what *app* sends to a client that connects and leaves."""
+    sent: list[Any] = []
+    incoming = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}])
+
+    async def receive() -> Any:
+        return next(incoming)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {"type": "websocket", "path": path, "headers": [], "query_string": b"", "root_path": ""}
+    if token is not None:
+        scope["headers"] = [(b"authorization", b"Bearer " + token.encode())]
+    if denial:
+        scope["extensions"] = {"websocket.http.response": {}}
+    await app(scope, receive, send)
+    return sent

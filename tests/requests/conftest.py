@@ -7,16 +7,6 @@ from tests.requests.recording import Recorder
 
 
 @pytest.fixture
-def may_read(pool: LocalPool, reader: LocalClient) -> str:
-    return pool.mint(client_id=reader.client_id)
-
-
-@pytest.fixture
-def may_write(pool: LocalPool, writer: LocalClient) -> str:
-    return pool.mint(client_id=writer.client_id)
-
-
-@pytest.fixture
 def token(pool: LocalPool, reader: LocalClient) -> str:
     return pool.mint(client_id=reader.client_id)
 

@@ -19,7 +19,7 @@ from starlette.routing import Route, WebSocketRoute
 from cognito_guard import CognitoGuard, Principal
 from cognito_guard.errors import ConfigurationError, NotInstalledError
 from cognito_guard.local import LocalClient, LocalPool
-from tests.requests.apps import READ, WRITE
+from tests.requests.apps import READ, WRITE, websocket_messages
 from tests.requests.operations import POSTS, fastapi_app
 
 pytestmark = pytest.mark.anyio
@@ -322,25 +322,11 @@ async def test_a_websocket_handler_is_guarded(guard: CognitoGuard, may_read: str
     app = Starlette(routes=[WebSocketRoute("/function", feed), WebSocketRoute("/class", Feed)])
     guard.install(app)
 
-    async def first_message(path: str, token: str | None) -> Any:
-        sent: list[Any] = []
-        incoming = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}])
-
-        async def receive() -> Any:
-            return next(incoming)
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        headers = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
-        await app({"type": "websocket", "path": path, "headers": headers, "query_string": b""}, receive, send)
-        return sent[0]
-
     for path in ("/function", "/class"):
-        assert (await first_message(path, None))["code"] == 3000
-        assert (await first_message(path, may_read))["code"] == 3003
+        assert (await websocket_messages(app, path))[0]["code"] == 3000
+        assert (await websocket_messages(app, path, may_read))[0]["code"] == 3003
         assert reached == [] or path == "/class"
-        assert (await first_message(path, may_write))["type"] == "websocket.accept"
+        assert (await websocket_messages(app, path, may_write))[0]["type"] == "websocket.accept"
     assert reached == ["function", "class"]
 
 

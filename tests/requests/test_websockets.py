@@ -10,34 +10,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import WebSocketRoute
-from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from cognito_guard import CognitoGuard
-from tests.requests.apps import WRITE
+from tests.requests.apps import WRITE, websocket_messages
 
 pytestmark = pytest.mark.anyio
 
 MakeGuard = Callable[..., CognitoGuard]
-
-
-async def websocket_messages(app: ASGIApp, path: str, token: str | None = None, *, denial: bool = False) -> list[Any]:
-    sent: list[Any] = []
-    incoming = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}])
-
-    async def receive() -> Any:
-        return next(incoming)
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope: dict[str, Any] = {"type": "websocket", "path": path, "headers": [], "query_string": b"", "root_path": ""}
-    if token is not None:
-        scope["headers"] = [(b"authorization", b"Bearer " + token.encode())]
-    if denial:
-        scope["extensions"] = {"websocket.http.response": {}}
-    await app(scope, receive, send)
-    return sent
 
 
 def websocket_app(guard: CognitoGuard, framework: Any) -> Any:
