@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from starlette.types import ASGIApp
 
@@ -48,6 +48,8 @@ def served(app: ASGIApp, listener: socket.socket) -> Iterator[str]:
 
     """
     server, url = _server(app), url_of(listener)
+    # What cannot be loaded raises here: on the thread it would leave a socket that takes connections and never answers.
+    server.config.load()
     if isinstance(app, LocalCognito):
         app.served_at(url)
     thread = threading.Thread(target=server.run, args=([listener],), name=f"serving {url}")
@@ -99,5 +101,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
         raise ConfigurationError(
             "uvicorn is not installed; install it with pip install 'cognito-guard[local]'"
         ) from error
+    # A local Cognito has no websockets, and old versions of what serves them warn of each other.
+    ws: Literal["auto", "none"] = "none" if isinstance(app, LocalCognito) else "auto"
     # Requests that a fault holds back delay the stop only briefly.
-    return uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+    return uvicorn.Server(uvicorn.Config(app, ws=ws, log_config=None, timeout_graceful_shutdown=1))

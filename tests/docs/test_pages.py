@@ -103,17 +103,18 @@ def test_the_trigger_refuses_a_client_that_does_not_act_for_the_tenant(
 @pytest.mark.slow
 def test_the_client_asks_for_a_tenant(pool: LocalPool) -> None:
     client = pool.add_client(scopes=["orders/order.read"])
-    local, sent = LocalCognito(pool), bytearray()
+    sent = bytearray()
 
-    async def listening(scope: Scope, receive: Receive, send: Send) -> None:
-        async def listen() -> Message:
-            message = await receive()
-            sent.extend(message.get("body", b""))
-            return message
+    class Listening(LocalCognito):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async def listen() -> Message:
+                message = await receive()
+                sent.extend(message.get("body", b""))
+                return message
 
-        await local(scope, listen, send)
+            await super().__call__(scope, listen, send)
 
-    with serving(listening) as url:
+    with serving(Listening(pool)) as url:
         get_token = block("multi-tenant.md", "client.py")["get_token"]
         token = get_token(f"{url}/oauth2/token", client.client_id, client.secrets[0].value, "acme")
 
