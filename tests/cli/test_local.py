@@ -69,7 +69,7 @@ def exported(printed: str) -> dict[str, str]:
 
 
 def keys_at(printed: str) -> object:
-    return httpx.get(exported(printed)["COGNITO_JWKS_URL"]).json()
+    return httpx.get(exported(printed)["COGNITO_JWKS_URL"], timeout=60).json()
 
 
 def test_it_says_loudly_that_it_is_not_for_production() -> None:
@@ -85,7 +85,7 @@ def test_the_variables_it_prints_set_up_a_guard() -> None:
     def use(printed: str) -> None:
         pool = UserPool.from_env(exported(printed))
         assert pool.pool_id == "eu-west-1_AbCdEf123"
-        assert len(httpx.get(pool.jwks_urls[0]).json()["keys"]) == 2
+        assert len(httpx.get(pool.jwks_urls[0], timeout=60).json()["keys"]) == 2
 
     printed_by("--pool", "eu-west-1_AbCdEf123", meanwhile=use)
 
@@ -106,7 +106,7 @@ def test_the_commands_it_prints_get_tokens() -> None:
 
 def test_there_is_a_console_page_unless_switched_off() -> None:
     def console(printed: str) -> int:
-        return httpx.get(exported(printed)["COGNITO_TOKEN_URL"].removesuffix("oauth2/token")).status_code
+        return httpx.get(exported(printed)["COGNITO_TOKEN_URL"].removesuffix("oauth2/token"), timeout=60).status_code
 
     def is_there(printed: str) -> None:
         assert console(printed) == 200
@@ -177,7 +177,7 @@ def test_what_is_changed_at_the_console_is_saved_at_once(tmp_path: Path) -> None
         here = exported(printed)["COGNITO_TOKEN_URL"].removesuffix("/oauth2/token")
         asked = {"pool": "eu-central-1_LocalPool0", "action": "rotate"}
         before = json.loads(path.read_text())["pools"][0]["published"]
-        response = httpx.post(f"{here}/console/keys", json=asked, headers={"X-Cognito-Guard": "test"})
+        response = httpx.post(f"{here}/console/keys", json=asked, headers={"X-Cognito-Guard": "test"}, timeout=60)
         assert response.status_code == 200
         assert json.loads(path.read_text())["pools"][0]["published"][:2] == before
 
@@ -232,15 +232,15 @@ def served(pool_keys: PoolKeys, host: str = "127.0.0.1") -> Iterator[str]:
 
 def test_a_pool_is_served_only_during_the_block(pool_keys: PoolKeys) -> None:
     with served(pool_keys) as url:
-        assert httpx.get(url).status_code == 200
+        assert httpx.get(url, timeout=60).status_code == 200
 
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url)
+        httpx.get(url, timeout=60)
 
 
 def test_any_other_app_is_served_too() -> None:
     with serving(PlainTextResponse("hello")) as url:
-        assert httpx.get(url).text == "hello"
+        assert httpx.get(url, timeout=60).text == "hello"
 
 
 def test_a_host_without_an_address_is_reported() -> None:
@@ -251,7 +251,7 @@ def test_a_host_without_an_address_is_reported() -> None:
 def test_it_can_be_served_at_an_ipv6_address(pool_keys: PoolKeys) -> None:
     with served(pool_keys, host="::1") as url:
         assert re.fullmatch(r"http://\[::1\]:\d+", url)
-        assert httpx.get(url).status_code == 200
+        assert httpx.get(url, timeout=60).status_code == 200
 
 
 def test_serving_without_uvicorn_says_what_to_install(

@@ -48,8 +48,8 @@ class Running(NamedTuple):
         """Return the statuses of reading with *token*, and of writing with it."""
         headers = {"Authorization": f"Bearer {token}"}
         return [
-            httpx.get(f"{self.api}/orders", headers=headers).status_code,
-            httpx.post(f"{self.api}/orders", headers=headers, json={"item": "tea"}).status_code,
+            httpx.get(f"{self.api}/orders", headers=headers, timeout=60).status_code,
+            httpx.post(f"{self.api}/orders", headers=headers, json={"item": "tea"}, timeout=60).status_code,
         ]
 
 
@@ -128,6 +128,7 @@ def test_a_client_like_springs_percent_encodes_what_basic_carries(running: Runni
             "Accept": "application/json;charset=UTF-8",
         },
         content="grant_type=client_credentials&scope=orders%2Forder.read",
+        timeout=60,
     )
 
     assert SECRET not in pair

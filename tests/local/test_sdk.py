@@ -93,6 +93,7 @@ def test_a_client_set_up_by_the_sdk_gets_tokens(
         f"{served[1]}/oauth2/token",
         auth=(made["ClientId"], made["ClientSecret"]),
         data={"grant_type": "client_credentials"},
+        timeout=60,
     ).json()
 
     claims = jwt.decode(answer["access_token"], options={"verify_signature": False})
@@ -164,6 +165,7 @@ def test_without_the_flag_the_flows_are_stored_and_do_not_work(
         f"{served[1]}/oauth2/token",
         auth=(made["ClientId"], made["ClientSecret"]),
         data={"grant_type": "client_credentials"},
+        timeout=60,
     )
 
     assert made["AllowedOAuthFlows"] == ["client_credentials"]
@@ -239,7 +241,7 @@ def test_a_pool_says_which_form_its_issuer_has(pool_keys: PoolKeys, issuer: str,
 
     with serving(LocalCognito(pool)) as url:
         headers = {"X-Amz-Target": "AWSCognitoIdentityProviderService.DescribeUserPool"}
-        described = httpx.post(url, headers=headers, json={"UserPoolId": POOL_ID}).json()["UserPool"]
+        described = httpx.post(url, headers=headers, json={"UserPoolId": POOL_ID}, timeout=60).json()["UserPool"]
 
     assert described["IssuerConfiguration"] == {"Type": form}
     assert described["LambdaConfig"] == {}
@@ -333,9 +335,9 @@ def test_on_change_is_called_for_changes_only(pool_keys: PoolKeys) -> None:
     with serving(LocalCognito(pool, on_change=lambda: changes.append(len(pool.resource_servers)))) as url:
         for asked in ({"Identifier": "a", "Name": "a"}, {"Identifier": "a", "Name": "a"}, {}):
             headers = {"X-Amz-Target": "AWSCognitoIdentityProviderService.CreateResourceServer"}
-            httpx.post(url, headers=headers, json={"UserPoolId": POOL_ID} | asked)
+            httpx.post(url, headers=headers, json={"UserPoolId": POOL_ID} | asked, timeout=60)
         headers = {"X-Amz-Target": "AWSCognitoIdentityProviderService.ListResourceServers"}
-        httpx.post(url, headers=headers, json={"UserPoolId": POOL_ID})
+        httpx.post(url, headers=headers, json={"UserPoolId": POOL_ID}, timeout=60)
 
     assert changes == [1]
 
@@ -345,7 +347,7 @@ def test_on_change_is_called_for_changes_only(pool_keys: PoolKeys) -> None:
 )
 def test_an_operation_that_is_not_served_is_named(served: tuple[LocalCognito, str], target: str) -> None:
     local, url = served
-    answer = httpx.post(url, headers={"X-Amz-Target": target}, content=b"{}")
+    answer = httpx.post(url, headers={"X-Amz-Target": target}, content=b"{}", timeout=60)
 
     assert (answer.status_code, answer.json()["__type"]) == (400, "UnknownOperationException")
     assert (target or "missing") in str(local.requests[-1].reason)
@@ -368,7 +370,7 @@ def test_a_member_of_another_type_is_refused(
     served: tuple[LocalCognito, str], local: LocalCognito, operation: str, members: dict[str, Any]
 ) -> None:
     headers = {"X-Amz-Target": f"AWSCognitoIdentityProviderService.{operation}"}
-    answer = httpx.post(served[1], headers=headers, json=members)
+    answer = httpx.post(served[1], headers=headers, json=members, timeout=60)
 
     assert (answer.status_code, answer.json()["__type"]) == (400, "SerializationException")
 
@@ -390,7 +392,7 @@ def test_each_answer_fits_the_service_model(served: tuple[LocalCognito, str], lo
     }
     for operation, members in asked.items():
         headers = {"X-Amz-Target": f"AWSCognitoIdentityProviderService.{operation}"}
-        answer = httpx.post(served[1], headers=headers, content=json.dumps(members))
+        answer = httpx.post(served[1], headers=headers, content=json.dumps(members), timeout=60)
         report = ParamValidator().validate(answer.json(), MODEL.operation_model(operation).output_shape)
         assert not report.has_errors(), (operation, report.generate_report())
 

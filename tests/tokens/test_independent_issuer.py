@@ -141,7 +141,7 @@ class TestTokensOfMinistack:  # pragma: no cover - skipped where ministack canno
         with _started(command, variables, ready="Ctrl-C") as printed:
             url = re.search(r"is at (http://127\.0\.0\.1:\d+)\.", printed)
             assert url, printed
-            with httpx.Client(base_url=url[1]) as client:
+            with httpx.Client(base_url=url[1], timeout=60) as client:
                 yield client
 
     @pytest.fixture(scope="class")
@@ -149,7 +149,7 @@ class TestTokensOfMinistack:  # pragma: no cover - skipped where ministack canno
     def token_of(issuer: Issuer) -> TokenOf:
         def token_of(client: list[str]) -> Headers:
             grant = {"grant_type": "client_credentials"}
-            response = httpx.post(f"{issuer.url}/oauth2/token", auth=httpx.BasicAuth(*client), data=grant)
+            response = httpx.post(f"{issuer.url}/oauth2/token", auth=httpx.BasicAuth(*client), data=grant, timeout=60)
             assert response.status_code == 200, response.text
             return {"Authorization": f"Bearer {response.json()['access_token']}"}
 

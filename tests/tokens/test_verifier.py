@@ -174,7 +174,9 @@ async def test_a_token_needs_no_more_than_what_is_checked(
 
 @pytest.mark.parametrize(("claim", "attribute"), [("sub", "subject"), ("username", "username"), ("jti", "token_id")])
 async def test_a_name_that_is_empty_is_none(guard: CognitoGuard, pool: LocalPool, claim: str, attribute: str) -> None:
-    assert getattr(await guard.verify(pool.mint(**{claim: ""})), attribute) is None
+    claims: dict[str, Any] = {claim: ""}
+
+    assert getattr(await guard.verify(pool.mint(**claims)), attribute) is None
 
 
 async def test_what_tokens_have_in_common_is_kept_once(guard: CognitoGuard, pool: LocalPool) -> None:
