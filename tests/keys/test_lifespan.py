@@ -23,7 +23,7 @@ from cognito_guard.local import LocalClient, LocalPool, PoolKeys
 from tests.api_gateway import event
 from tests.keys.gate import IN_TIME, Gate
 
-POLICY = KeyPolicy(max_age=100, stale_for=1_000, cooldown=10, timeout=15)
+POLICY = KeyPolicy(max_age=100, stale_for=1_000, cooldown=10, timeout=60)
 
 
 async def hello(request: Request) -> PlainTextResponse:

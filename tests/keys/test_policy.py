@@ -58,7 +58,7 @@ def test_keys_may_not_be_dropped_before_they_are_due() -> None:
 @pytest.mark.anyio
 async def test_fractions_of_a_second_work_with_a_real_clock(user_pool: UserPool, fetch: Any, kid: str) -> None:
     keys = KeySet(
-        user_pool, KeyPolicy(max_age=0.001, stale_for=60, cooldown=0.001, timeout=0.5), Reporter(None), fetch=fetch
+        user_pool, KeyPolicy(max_age=0.001, stale_for=60, cooldown=0.001, timeout=20.5), Reporter(None), fetch=fetch
     )
     with anyio.fail_after(IN_TIME):
         while fetch.calls < 3:
