@@ -126,6 +126,53 @@ def test_routes_are_printed_for_machines(shop: str, run: Run, capsys: pytest.Cap
     assert last["opaque"]
 
 
+CONDITIONS = """
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from cognito_guard import ANY_CLIENT, CognitoGuard, UserPool
+
+guard = CognitoGuard(UserPool("eu-central-1_AbCdEf123", client_ids=ANY_CLIENT))
+
+
+async def handler(request): ...
+
+
+def own_tenant(caller, request): ...
+
+
+asked = [
+    guard.authenticated,
+    guard.require("b/c", "a/b"),
+    guard.require_any("b/c", "a/b"),
+    guard.require_groups("support", "admins"),
+    guard.machine_only,
+    guard.user_only,
+    guard.require_that(own_tenant, "own tenant"),
+]
+app = Starlette(routes=[Route(f"/{number}", each(handler)) for number, each in enumerate(asked)])
+guard.install(app)
+"""
+
+
+def test_each_kind_of_condition_has_a_key_of_its_own(
+    shop: str, run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / f"{shop}.py").write_text(CONDITIONS)
+
+    assert run("routes", f"{shop}:app", "--json") == 0
+
+    assert [route["requirements"] for route in json.loads(capsys.readouterr().out)] == [
+        [{"scopes": [[]]}],
+        [{"scopes": [["a/b", "b/c"]]}],
+        [{"scopes": [["a/b"], ["b/c"]]}],
+        [{"groups": ["admins", "support"]}],
+        [{"caller": "machine"}],
+        [{"caller": "user"}],
+        [{"condition": "own tenant"}],
+    ]
+
+
 def test_strict_fails_and_names_the_route(shop: str, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("routes", f"{shop}:careless") == 0
     assert capsys.readouterr().err == ""

@@ -90,12 +90,12 @@ async def test_a_predicate_that_raises_refuses_and_is_logged(
 
 
 async def coroutine(_principal: Principal, _conn: Any) -> bool:
-    return True
+    raise AssertionError
 
 
 class Asynchronous:
     async def __call__(self, _principal: Principal, _conn: Any) -> bool:
-        return True
+        raise AssertionError
 
 
 @pytest.mark.parametrize("predicate", [coroutine, Asynchronous(), None, "predicate"])

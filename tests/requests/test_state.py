@@ -8,6 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
@@ -69,6 +70,28 @@ async def test_state_that_is_set_on_the_way_reaches_the_handler(guard: CognitoGu
     app.add_middleware(Tracing)
 
     assert (await call(app, "GET", "/", may_read)).text == "5app"
+
+
+@pytest.mark.parametrize("framework", [Starlette, FastAPI])
+async def test_state_that_a_handler_sets_reaches_middleware_outside_of_the_guard(
+    guard: CognitoGuard, call: Call, may_read: str, framework: Any
+) -> None:
+    class Tracing(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: Any) -> Response:
+            response: Response = await call_next(request)
+            response.headers["trace"] = getattr(request.state, "trace", "none")
+            return response
+
+    async def trace(request: Request) -> Response:
+        request.state.trace = "5"
+        return Response()
+
+    app = framework(routes=[Route("/", guard.require(READ)(trace))])
+    guard.install(app)
+    app.add_middleware(Tracing)
+
+    assert (await call(app, "GET", "/", may_read)).headers["trace"] == "5"
+    assert (await call(app, "GET", "/")).headers["trace"] == "none"
 
 
 @pytest.mark.parametrize("framework", [Starlette, FastAPI])

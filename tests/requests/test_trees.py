@@ -340,6 +340,7 @@ FEW = settings(
 @pytest.mark.parametrize("framework", [Starlette, lambda: FastAPI(openapi_url=None)], ids=["starlette", "fastapi"])
 @given(tree=trees(KINDS))
 @example(tree=[Branch("fastapi", "/a", (Branch("include", "/a/{}", (Branch("host", "/a", (LEAF,)),)),))])
+@example(tree=[Leaf("/a", ("GET",), "dependency", "own api route")])
 @example(tree=[Branch("public", "/b", (Branch("opaque", "/a", (LEAF,)),))])
 @example(tree=[Branch("opaque", "/b", (Branch("public", "/a", (LEAF,)),))])
 @example(tree=[Branch(kind, "/a", (LEAF, Branch("opaque", "/b", (LEAF,)))) for kind in KINDS])
