@@ -1,1 +1,1 @@
-"""What the guard costs, measured beside what it is compared with. Run it: `python -m benchmarks --help`."""
+"""Measures what the guard costs, beside the things it is compared with. Run it: `python -m benchmarks --help`."""

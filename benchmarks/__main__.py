@@ -46,7 +46,7 @@ SECTIONS: Final[dict[str, Callable[[Effort, Progress], Section]]] = {
 
 
 def main(arguments: list[str]) -> None:
-    """Measure what is asked for."""
+    """Measure the chosen sections."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").strip())
     parser.add_argument("sections", nargs="*", metavar="section", help=f"any of {', '.join(SECTIONS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="a few rounds only: for a first look, not for the record")

@@ -1,6 +1,6 @@
 """The smallest apps there are, bare and guarded."""
 
-# Annotations are no strings here: FastAPI could not look up what is local to a function.
+# No `from __future__ import annotations` here: FastAPI could not find the local names of a function.
 
 import time
 from hashlib import sha256
@@ -23,7 +23,7 @@ How = Literal["middleware", "decorator", "depends"]
 
 
 def starlette_app(guard: CognitoGuard | None = None, how: How = "middleware") -> Starlette:
-    """Return a Starlette app with one route, guarded if there is a *guard*; that may also judge the scope."""
+    """Return a Starlette app with one route. A *guard* guards it, and may also require a scope."""
 
     async def orders(_request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -36,7 +36,7 @@ def starlette_app(guard: CognitoGuard | None = None, how: How = "middleware") ->
 
 
 def fastapi_app(guard: CognitoGuard | None = None, how: How = "middleware") -> FastAPI:
-    """Return a FastAPI app with one route, guarded if there is a *guard*; that may also judge the scope."""
+    """Return a FastAPI app with one route. A *guard* guards it, and may also require a scope."""
     app = FastAPI()
     if guard is None or how == "middleware":
 
@@ -74,10 +74,10 @@ def with_idle_middleware(app: Starlette) -> Starlette:
 
 class Floor:
     """
-    The least that a guard can do for a token seen before, around *app*: not a guard.
+    The least that any guard must do around *app* for a token seen before. It guards nothing.
 
-    It finds the header in the list, looks its SHA-256 up in a dictionary, reads the clock, and puts a function of its
-    own around `send`. Nothing is judged by route, and nothing is said to the app.
+    It finds the header in the list, looks its SHA-256 up in a dictionary, reads the clock, and wraps `send` in a
+    function. It does not look at the route, and tells the app nothing.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""One request in process, without server and client: what an app itself costs."""
+"""One request in process, without server and client: the cost of the app itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SCOPE: Final[dict[str, Any]] = {
 
 
 def headers_with(token: str | None) -> Headers:
-    """Return the headers of a request such as clients send it; without credentials, if *token* is None."""
+    """Return the headers of a typical request; without credentials if *token* is None."""
     headers = [
         (b"host", b"api.example"),
         (b"user-agent", b"python-httpx/0.28"),
@@ -37,10 +37,10 @@ def headers_with(token: str | None) -> Headers:
 
 class Exchange:
     """
-    One request and what becomes of it.
+    One request and its answer.
 
-    Holds the scope beside `receive` and `send`, as uvicorn's does. An app that leaves one of those in the scope makes a
-    cycle, and pays for it when the collector runs.
+    Holds the scope beside `receive` and `send`, as uvicorn's does. If an app leaves one of those in the scope, there is
+    a reference cycle, which costs time when the garbage collector runs.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -52,7 +52,7 @@ class Exchange:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(self, message: Message) -> None:
-        """Note the status; the rest is of no interest."""
+        """Record the status and ignore the rest."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
 
@@ -66,7 +66,7 @@ async def request_case(
     name: str, app: ASGIApp, path: str, tokens: Sequence[str | None], *, calls: int, status: int = 200
 ) -> Case:
     """
-    Return the case of GET requests for *path*, each with the next of *tokens*; None is a request without one.
+    Return a case: GET requests for *path*, each with the next of *tokens*. None means a request without one.
 
     All tokens have been sent once by then, and each was answered with *status*.
     """

@@ -1,4 +1,4 @@
-"""What a call with a token costs over a call without one, here and with other packages."""
+"""What a token adds to the cost of a call, here and with other packages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CREDENTIALS: Final[dict[str, Any]] = {"client_id": "client", "client_secret": "
 
 
 def measure(effort: Effort, progress: Progress) -> Section:
-    """Return by how much each package makes a call dearer."""
+    """Return how much each package adds to the cost of a call."""
     packages = tuple(name for name in PEERS.values() if name != "cognito-guard")
     own = environment(packages, progress)
     command = [str(own.python), "-m", "benchmarks.calling", str(effort.rounds)]
@@ -40,7 +40,7 @@ def measure(effort: Effort, progress: Progress) -> Section:
 
 
 def section(results: dict[str, dict[str, Any]], missing: dict[str, str]) -> Section:
-    """Return the rows of *results*, ours held against the cheaper of the others."""
+    """Return the rows of *results*. Ours is compared with the cheaper of the others."""
     rows = []
     for kind in KINDS:
         names = [f"{peer}, {kind}" for peer in PEERS]
@@ -114,7 +114,7 @@ def _httpx_auth(kind: str) -> tuple[Any, Any]:
 
 def _authlib(kind: str) -> tuple[Any, Any]:
     own = getattr(import_module("authlib.integrations.httpx_client"), f"{kind.removesuffix('Client')}OAuth2Client")
-    # It takes httpx2 where that is installed.
+    # It uses httpx2 if that is installed.
     module = import_module(next(base.__module__.partition(".")[0] for base in own.__mro__ if base.__name__ == kind))
     client = own(
         "client", "secret", token_endpoint=_TOKEN_URL, transport=module.MockTransport(_answer(module)), base_url=_API

@@ -1,4 +1,4 @@
-"""A key server that fails as told, and why a good token was refused meanwhile."""
+"""A key server that fails on demand, and the cause of each refusal of a good token."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Final, NamedTuple
 from benchmarks.pool import local_pool
 
 LAG: Final = 0.1
-"""Longest time from what happens to the keys to its line in the account, in seconds, on a busy machine."""
+"""Longest time, in seconds, from a change of the keys to its line in the account, on a busy machine."""
 
 
 class Attempt(NamedTuple):
     """
-    How one attempt to fetch keys ended, by the guard's own account.
+    How one attempt to fetch keys ended, as the guard itself reported it.
 
     All processes of a machine share the monotonic clock, so its times compare with the caller's.
 
     Attributes:
-        at: When the guard had told of it. What it changed took effect before, by `LAG` at most.
-        next_at: From when on the next one may start; if it failed while keys were held, as soon as they run out.
-        gone_at: When its keys run out if no others come; 0 if it failed.
+        at: When the guard reported it. The change took effect up to `LAG` earlier.
+        next_at: When the next attempt may start. If this one failed while keys were held: when they run out.
+        gone_at: When its keys run out if no newer ones come; 0 if it failed.
         kids: The keys it brought; none if it failed.
         error: Why it failed, or "".
         usable: Whether keys were held when it had ended.
@@ -50,7 +50,7 @@ class Refusal(NamedTuple):
 
 
 class KeyServer:
-    """Publishes the pool's keys, or fails to; on a thread of its own, so that callers do not hold it up."""
+    """Publishes the pool's keys, or fails. It has its own thread, so that callers do not delay it."""
 
     def __init__(self) -> None:
         self.mode = "up"
@@ -90,7 +90,7 @@ def _without_keys(refusal: Refusal, account: list[Attempt]) -> str | None:
             held_until = attempt.gone_at
     if held_until > refusal.ended:
         return None
-    # A cooldown ends with the keys. It refuses only who found it while they were held.
+    # A cooldown ends when the keys run out. It refuses only requests that began while they were held.
     ran_out = held_until > refusal.began
     failures = [attempt for attempt in _in_the_way(refusal, account) if attempt.error]
     for failure in reversed(failures):
@@ -102,7 +102,7 @@ def _without_keys(refusal: Refusal, account: list[Attempt]) -> str | None:
 def _with_unknown_key(refusal: Refusal, account: list[Attempt]) -> str | None:
     fetched = [attempt for attempt in account if attempt.kids]
     held = any(each.at - LAG <= refusal.ended and refusal.began < each.gone_at + LAG for each in fetched)
-    # Without LAG: a guard that has told of its keys must use them.
+    # Without LAG: a guard that has reported its keys must use them.
     told = [each for each in fetched if each.at < refusal.began]
     if not held or (told and refusal.kid in told[-1].kids):
         return None
@@ -114,5 +114,5 @@ def _with_unknown_key(refusal: Refusal, account: list[Attempt]) -> str | None:
 
 
 def _in_the_way(refusal: Refusal, account: list[Attempt]) -> list[Attempt]:
-    """Return the attempts whose end, or the wait that it began, falls in the time of the request."""
+    """Return the attempts that ended, or whose back-off was running, during the request."""
     return [each for each in account if each.at - LAG <= refusal.ended and refusal.began < each.next_at]

@@ -19,7 +19,7 @@ _STEP: Final = 26
 _HEAD: Final = 64
 _FOOT: Final = 44
 _LETTERS: Final = 120
-"""What fits into a line of the foot."""
+"""How many characters fit into a line of the footer."""
 
 _STYLE: Final = """
   text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328 }
@@ -41,7 +41,7 @@ _STYLE: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar, and what is written after it."""
+    """One bar, and the text after it."""
 
     label: str
     value: float
@@ -59,7 +59,7 @@ class Panel:
 
 
 def svg(sections: Sequence[Section]) -> str:
-    """Return a picture of what one token costs, here and elsewhere, and of what is left of a server's capacity."""
+    """Return a chart of the cost of one token, here and elsewhere, and of the remaining capacity of a server."""
     by_name = {section.name: section for section in sections}
     panels = [panel for panel in (_tokens(by_name), _servers(by_name)) if panel.bars]
     height = sum(_HEAD + _STEP * len(panel.bars) + 12 for panel in panels) + _FOOT

@@ -1,4 +1,4 @@
-"""A Python environment of the benchmarks' own, for what has no business in `dev`: other packages, faster servers."""
+"""A separate Python environment for packages that do not belong in `dev`: other verifiers, faster servers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Environment(NamedTuple):
 
 
 def cache() -> Path:
-    """Return the folder that benchmarks keep things in from one run to the next."""
+    """Return the folder in which benchmarks keep files between runs."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     version = ".".join(map(str, sys.version_info[:2]))
     return Path(base) / "cognito-guard-benchmarks" / f"python{version}"
@@ -41,7 +41,7 @@ def environment(packages: tuple[str, ...], progress: Progress) -> Environment:
     """
     Return an environment with this package and each of *packages*, as far as they can be installed.
 
-    It is made when it is first asked for, and kept; delete its folder to get newer versions.
+    It is made at its first use and kept. Delete its folder to get newer versions.
     """
     folder = cache() / "environment"
     python = folder / "bin" / "python"

@@ -1,10 +1,10 @@
 """
 A fleet of processes that share tokens, and what happens to it: `python -m benchmarks.fleet`, about five minutes.
 
-8 processes of 100 callers each call an API with tokens of 30 seconds. They share them by way of a real `redis-server`
-(Debian: `apt-get install redis-server`), which is stopped and started; the token endpoint answers 429 and 500; the
-client's secret is rotated. A second fleet of the same size, without a store, runs beside it while all is calm. All of
-it on loopback. Prints a table, and exits with 1 if a call failed or sharing did not pay.
+8 processes of 100 callers each call an API with tokens of 30 seconds. They share tokens through a real `redis-server`
+(Debian: `apt-get install redis-server`). It is stopped and started, the token endpoint answers 429 and 500, and the
+client's secret is rotated. A second fleet of the same size, without a store, runs beside it in the calm phase.
+Everything runs on loopback. Prints a table, and exits with 1 if a call failed or sharing saved too little.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GOAL: Final = 0.15
 """Tokens bought in the calm phase, as a part of what the fleet without a store buys."""
 
 Step = tuple[str, float, Callable[[], None]]
-"""What is said of a phase, its seconds, and what happens at its start."""
+"""The name of a phase, its seconds, and what happens at its start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,13 +80,13 @@ class Fleet:
             process.wait()
 
     def kill(self) -> None:
-        """End the processes, whatever they do."""
+        """Kill the processes."""
         for process in self._processes:
             process.kill()
             process.wait()
 
     def phase(self, name: str, began: float, ended: float, statuses: dict[int, int]) -> Phase:
-        """Return what happened between two times, which are whole seconds."""
+        """Return what happened between two times, in whole seconds."""
         seconds = [str(second) for second in range(int(began), int(ended))]
         failures = [why for report in self.reports for when, why in report["failures"] if began <= when < ended]
         return Phase(
@@ -116,7 +116,7 @@ def script(servers: Servers, redis: RedisServer, secrets: Path) -> Iterator[Step
     """Yield what happens to the fleet that shares, after the calm phase."""
 
     def fault(status: int) -> None:
-        """Switch a fault on some seconds before the token at hand is due: it must be met, and not outlast the token."""
+        """Switch a fault on some seconds before the current token is due, so that the renewal meets it in time."""
         deadline = time.time() + 2 * LIFETIME
         while not LIFETIME / 2 <= servers.age("shared") < LIFETIME * 0.6 and time.time() < deadline:
             time.sleep(0.1)
@@ -179,7 +179,7 @@ def run(calm: float, steps: Callable[[Servers, RedisServer, Path], Iterator[Step
         for number, (name, seconds, begin) in enumerate(plan):
             progress.show(number, len(plan), name)
             begin()
-            # What happened while it waited for its moment belongs to the phase before.
+            # What happened before the right moment belongs to the previous phase.
             start = float(int(time.time()))
             times[-1] = (*times[-1][:2], start)
             _wait_until(start + seconds)

@@ -1,4 +1,4 @@
-"""What the fleet drill runs against: a token endpoint and an API in this process, and a Redis beside it."""
+"""The servers of the fleet drill: a token endpoint and an API in this process, and a Redis."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLIENTS: Final = ("shared", "alone")
 
 class Servers:
     """
-    An ASGI app: a token endpoint that counts and fails as told, and an API that takes its tokens.
+    An ASGI app: a token endpoint that counts and fails on demand, and an API that accepts its tokens.
 
     Attributes:
         secrets: The client's secrets that are active.
@@ -89,7 +89,7 @@ class Servers:
 
 
 class RedisServer:
-    """A redis-server on a socket in *folder*, which keeps nothing."""
+    """A redis-server on a socket in *folder*. It stores nothing on disk."""
 
     def __init__(self, command: str, folder: Path) -> None:
         path = folder / "redis"

@@ -68,7 +68,7 @@ async def main(api: str, client_id: str, secrets: str, redis: str) -> None:
     calls, over = Calls(), asyncio.Event()
     print("ready", flush=True)
     sys.stdin.readline()
-    # By default it keeps idle connections for as long as uvicorn does, and now and then uses one that is being closed.
+    # By default, httpx keeps idle connections as long as uvicorn does, and sometimes uses one that is being closed.
     limits = httpx.Limits(keepalive_expiry=1)
     async with (
         httpx.AsyncClient(base_url=api, auth=auth, timeout=30, limits=limits) as http,

@@ -1,4 +1,4 @@
-"""The least that any verification can cost: the RSA check alone, its input ready."""
+"""The least that a verification can cost: only the RSA check, with its input prepared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BARE: Final = "bare RSA-2048 check (cryptography)"
 
 
 class Signed(NamedTuple):
-    """A token, and what of it the RSA check is made of."""
+    """A token, and the inputs of its RSA check."""
 
     token: str
     signing_input: bytes
@@ -26,7 +26,7 @@ class Signed(NamedTuple):
 
 
 def signed_parts(material: Material) -> tuple[RSAPublicKey, list[Signed]]:
-    """Return the key of all tokens, and each one taken apart."""
+    """Return the key of all tokens, and the inputs of each."""
     header = json.loads(_decoded(material.tokens[0].partition(".")[0]))
     jwk = next(key for key in json.loads(material.jwks)["keys"] if key["kid"] == header["kid"])
     halves = ((token, *token.rsplit(".", 1)) for token in material.tokens)

@@ -1,4 +1,4 @@
-"""How much memory tokens leave behind."""
+"""How much memory tokens use."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def main(whose: str, valid: int) -> None:
 
 async def _verify_all(guard: CognitoGuard, whose: str, valid: int) -> None:
     stranger = random.Random(0)  # noqa: S311 - the same junk each time
-    # Once through everything, so that what is made at first use is not counted.
+    # Run everything once, so that objects made at first use are not counted.
     for _ in range(_WARM_UP):
         await _send(guard, _good(whose, 0), stranger)
     before = _resident()

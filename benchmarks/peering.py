@@ -1,9 +1,9 @@
 """
-The peers, each as its own documentation says, in an environment where they are installed.
+The other packages, set up as their own documentation says. Runs in an environment where they are installed.
 
 Every one gets the same tokens, has its keys loaded before the clock starts, and has to accept a good token and refuse
-one with a wrong signature before it is measured. Those that know nothing of Cognito get the checks of `token_use` and
-`client_id` written by hand, as their users do. What they check beyond that is theirs: none checks all that we do.
+one with a wrong signature before it is measured. Packages that do not know Cognito get hand-written checks of
+`token_use` and `client_id`, as their users write them. None of the packages checks everything that this one does.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ POWERTOOLS: Final = "Powertools, JWTVerifier"
 
 
 class UnfitError(Exception):
-    """A peer did not do what it is compared for."""
+    """A package accepted a bad token or refused a good one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +200,12 @@ def auth_middleware(setting: Setting) -> Check:
 
 
 def this_package(setting: Setting) -> Check:
-    """Return this package, to which no token is known."""
+    """Return this package, with no token known."""
     return setting.material.forgetful_guard().verify
 
 
 def this_package_again(setting: Setting) -> Check:
-    """Return this package, to which all tokens are known."""
+    """Return this package, with all tokens known."""
     guard = setting.material.remembering_guard()
 
     async def see_all() -> None:
@@ -273,7 +273,7 @@ def _require_refusal(check: Check, token: str) -> None:
 
 class _QuietHandler(SimpleHTTPRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Keep quiet."""
+        """Write nothing."""
 
 
 @contextmanager

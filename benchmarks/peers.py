@@ -13,7 +13,7 @@ from benchmarks.row import Effort, Row, Section
 
 _EXTRAS: Final = {
     "python-jose": "python-jose[cryptography]",
-    "aws-lambda-powertools": "aws-lambda-powertools[jwt]>=3.36",  # from here on it has a verifier
+    "aws-lambda-powertools": "aws-lambda-powertools[jwt]>=3.36",  # the first version with a verifier
 }
 
 PACKAGES: Final = tuple(

@@ -1,4 +1,4 @@
-"""A user pool whose keys are at hand, guards of it, and tokens for them."""
+"""A user pool with its keys, guards of it, and tokens for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AUDIENCE: Final = "https://orders.example"
 
 @cache
 def local_pool() -> LocalPool:
-    """Return the pool that all benchmarks of this process share: its keys are slow to make."""
+    """Return the pool that all benchmarks of this process share, because its keys are slow to make."""
     pool = LocalPool(POOL_ID)
     pool.add_resource_server("orders", {"order.read": "Read orders"})
     pool.add_client(client_id=CLIENT_ID, scopes=[SCOPE], access_token_validity=24 * 60 * 60)
@@ -39,7 +39,7 @@ def mint_user(number: int, **changes: Any) -> str:
 
 
 def make_guard(jwks: bytes, *, token_cache: int = 10_000, timer: Callable[[], float] = time.monotonic) -> CognitoGuard:
-    """Return a guard as users make it, but that its keys come from *jwks* instead of the network."""
+    """Return a guard as users make it, but with keys from *jwks* instead of the network."""
 
     def fetch(url: str, timeout: float) -> bytes:  # noqa: ARG001 - it is at hand
         return jwks
@@ -64,15 +64,15 @@ class Material:
     tokens: Sequence[str]
 
     def remembering_guard(self) -> CognitoGuard:
-        """Return a guard that remembers any token it has seen."""
+        """Return a guard that remembers every token."""
         return make_guard(self.jwks)
 
     def forgetful_guard(self) -> CognitoGuard:
         """
-        Return a guard to which no token is known, if all of `tokens` come before any comes again.
+        Return a guard that knows no token, if all of `tokens` come before any comes again.
 
-        It remembers each of them, but only half as many as there are: by the time a token comes again, it has had to
-        make room. So the price of remembering is paid in full, that of making room included.
+        It remembers half of the tokens: when a token comes again, it has been dropped. So each verification includes
+        the full cost of remembering a token and of dropping an old one.
         """
         return make_guard(self.jwks, token_cache=len(self.tokens) // 2)
 

@@ -25,8 +25,8 @@ _GOALS: Final = {
 
 
 def measure(effort: Effort, progress: Progress) -> Section:
-    """Return the figures of requests to apps that are guarded in several ways, and to the same ones bare."""
-    # Refusals are logged at INFO and WARNING; where lines go is not the guard's business.
+    """Return the figures of requests to apps that are guarded in several ways, and to the same apps without a guard."""
+    # Refusals are logged at INFO and WARNING, and writing lines is not part of the guard's cost.
     logging.getLogger("cognito_guard").setLevel(logging.ERROR)
     good = material(effort.tokens)
     cases = asyncio.run(_cases(good))

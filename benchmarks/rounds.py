@@ -1,9 +1,9 @@
 """
-Measuring things beside each other.
+Measures things beside each other.
 
-A shared machine is slower at one moment than at the next. So everything that is to be compared takes turns, a few
-milliseconds each, and a ratio is the median of the ratios within each round: what disturbed one disturbed the other.
-What counts is processor time, for a short turn often gets through between two interruptions and a long one does not.
+A shared machine is slower at one moment than at the next. So the things that are compared take turns of a few
+milliseconds, and a ratio is the median of the ratios within each round: a disturbance affects both. Processor time is
+measured, because a short turn often runs without an interruption and a long one does not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WARM_UP: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One of the things compared: *run* does it *calls* times."""
+    """One of the things that are compared. *run* does it *calls* times."""
 
     name: str
     run: Callable[[], Coroutine[Any, Any, None]]
@@ -52,14 +52,14 @@ class Timings:
 
 
 def interleave(cases: Sequence[Case], rounds: int, progress: Progress) -> Timings:
-    """Return how long each of *cases* takes. The collector runs as it likes, as it does in production."""
+    """Return how long each of *cases* takes. The garbage collector stays on, as in production."""
     return asyncio.run(_interleave(cases, rounds, progress))
 
 
 async def _interleave(cases: Sequence[Case], rounds: int, progress: Progress) -> Timings:
     samples: dict[str, list[float]] = {case.name: [] for case in cases}
     for turn in range(-_WARM_UP, rounds):
-        # Another one begins each time, for what ran before leaves its traces in the processor.
+        # A different case begins each time, because the previous one leaves traces in the processor's caches.
         first = turn % len(cases)
         for case in (*cases[first:], *cases[:first]):
             began = time.process_time()

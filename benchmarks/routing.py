@@ -33,7 +33,7 @@ def measure(effort: Effort, progress: Progress) -> Section:
             Row(
                 what=f"{routes:,} routes",
                 value=added[routes] * 1e6,
-                # Of the request as it is, for the difference of two long times is never exactly nothing.
+                # The ratio is that of the whole request: the difference of two long times is never exactly zero.
                 ratio=1 + (added[routes] - added[_ROUTES[0]]) / bare,
                 baseline=f"the same app with the cost of {_ROUTES[0]} routes",
                 at_most=1.05 if routes == _ROUTES[-1] else None,

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """
-    One figure, and what it is held against.
+    One figure, and what it is compared with.
 
     Attributes:
         what: What was measured.
-        value: How much it was, or None where it could not be measured; *note* says why.
-        unit: Of *value*.
-        ratio: *value* as a multiple of what *baseline* took, measured at the same time.
+        value: The figure; None if it could not be measured. *note* then says why.
+        unit: The unit of *value*.
+        ratio: *value* as a multiple of the value of *baseline*, measured at the same time.
         at_most: The goal, for *ratio* if there is one, or else for *value*.
         at_least: Likewise.
-        note: Whatever else is worth knowing.
+        note: Anything else that is worth knowing.
     """
 
     what: str

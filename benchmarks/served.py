@@ -27,8 +27,8 @@ def main() -> None:
     make = starlette_app if told.framework == "starlette" else fastapi_app
     app = make(guard, "decorator")
     config = uvicorn.Config(app, http=told.http, loop=told.loop, access_log=False, log_level="warning")
-    # Not by way of uvicorn's own fd=, which takes it for a Unix socket, nor with a socket that does not know its
-    # protocol: without TCP_NODELAY every answer waits 40 ms for an ACK, and all servers are equally fast.
+    # uvicorn's own fd= treats it as a Unix socket. A socket that does not know its protocol has no TCP_NODELAY: then
+    # every answer waits 40 ms for an ACK, and all servers are equally fast.
     uvicorn.Server(config).run([socket.socket(fileno=told.fd)])
 
 

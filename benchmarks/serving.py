@@ -40,7 +40,7 @@ class Stack(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What one run of wrk saw: requests per second, latencies in milliseconds, seconds of the server per request."""
+    """The results of one run of wrk: requests per second, latencies in milliseconds, server seconds per request."""
 
     rate: float
     p50: float
@@ -57,7 +57,7 @@ class Server(NamedTuple):
 
 @dataclass(slots=True)
 class Target:
-    """A server under load, by turns with the others."""
+    """A server that is put under load in turn with the others."""
 
     stack: Stack
     framework: str
@@ -132,7 +132,7 @@ def _server(stack: Stack, framework: str, tokens: str, good: Material, folder: P
 
 
 def _check(port: int, token: str, *, guarded: bool) -> None:
-    # Connections are queued until the server is up.
+    # Connections are queued until the server runs.
     answers = {}
     for sender, headers in (("caller", {"Authorization": f"Bearer {token}"}), ("stranger", {})):
         connection = HTTPConnection(_HOST, port, timeout=30)
@@ -157,7 +157,7 @@ def _load(wrk: str, server: Server, tokens: Path, seconds: int) -> Load:
 
 
 def _processor_time(pid: int) -> float:
-    # Behind the command's name, which may hold anything (proc(5)).
+    # Skip the name of the command, which may contain anything (proc(5)).
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 

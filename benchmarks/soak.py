@@ -1,9 +1,9 @@
 """
 Calls a guarded API for ten minutes while its pool rotates keys and fails: `python -m benchmarks.soak`.
 
-Good tokens come over HTTP (seen before, and never seen) and over websockets; strangers send junk. Each refusal of a
-good token is traced to its cause by the guard's own account of its attempts to fetch keys, and by the policy. The
-command fails if one has no cause, or if junk is accepted.
+Good tokens come over HTTP (seen before, and never seen) and over websockets; strangers send junk. For each refusal of a
+good token, the cause is looked up in the guard's own reports of its fetches, and in the policy. The command fails if a
+refusal has no cause, or if junk is accepted.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from benchmarks.pool import local_pool, mint
 from cognito_guard.local import PoolKeys
 
 LENGTH: Final = 600.0
-"""Seconds that a whole run takes. In a shorter one all times below shrink alike, so that it sees as much."""
+"""Seconds of a whole run. In a shorter run, all times below shrink by the same factor."""
 
 ROTATION: Final = 20.0
-"""Seconds between rotations; the keys before the last ones are withdrawn."""
+"""Seconds between rotations. Each rotation withdraws the keys before the previous ones."""
 
 MAX_AGE: Final = 15.0
 STALE_FOR: Final = 45.0
@@ -61,7 +61,7 @@ PHASES: Final = (
 
 
 class Soak:
-    """The callers, and what became of their calls."""
+    """The callers, and the results of their calls."""
 
     def __init__(self, url: str, server: KeyServer, keys: Iterator[PoolKeys], seconds: float) -> None:
         self._url: Final = url
@@ -79,7 +79,7 @@ class Soak:
         self.tokens: list[str] = []
 
     def rotate(self) -> None:
-        """Sign with new keys from now on; withdraw those before the last."""
+        """Sign with new keys from now on. Withdraw those before the previous ones."""
         pool = local_pool()
         old = pool.keys
         for key in pool.published:
@@ -118,7 +118,7 @@ class Soak:
             await asyncio.sleep(pause)
 
     async def strangers(self) -> None:
-        """Send tokens that nobody signed, while strangers are about."""
+        """Send junk tokens, in the phases with strangers."""
         kinds: Iterator[Callable[[], str]] = cycle(
             (
                 lambda: mint(headers={"kid": secrets.token_urlsafe(8)}),
@@ -158,7 +158,7 @@ class Soak:
 
 @contextmanager
 def api(jwks_url: str, account: Path, shrunk: float) -> Iterator[str]:
-    """Run the API in a process of its own, with a policy *shrunk* by that factor, and yield its URL."""
+    """Run the API in a separate process, with a policy *shrunk* by that factor, and yield its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = [sys.executable, "-m", "benchmarks.soaked", f"--fd={listener.fileno()}", f"--jwks-url={jwks_url}"]
         command += [f"--account={account}", f"--timeout={TIMEOUT}", f"--max-age={MAX_AGE * shrunk}"]
@@ -172,10 +172,10 @@ def api(jwks_url: str, account: Path, shrunk: float) -> Iterator[str]:
 
 
 def soak(seconds: float) -> bool:
-    """Run it, print what came of it, and return whether every refusal of a good token has a cause."""
+    """Run it, print the results, and return whether every refusal of a good token has a cause."""
     keys = [PoolKeys() for _ in range(int(LENGTH / ROTATION) + 2)]
     for pair in keys:
-        # Here, since it would hold up everything else.
+        # Here, because it would delay everything else.
         pair.access.prepare()
         pair.identity.prepare()
     server = KeyServer()

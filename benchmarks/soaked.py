@@ -36,7 +36,7 @@ def main() -> None:
 
     def note(event: Event) -> None:
         if isinstance(event, KeysFetched):
-            # Between two looks at the clock: the keys are as old as the attempt.
+            # The attempt began between these two reads of the clock, and the age of the keys counts from it.
             earliest, age, now = time.monotonic(), guard.status()[event.pool_id]["age"] or 0.0, time.monotonic()
             gone_at, next_at = earliest - age + policy.stale_for, now - age + policy.cooldown
             attempt = Attempt(now, next_at, gone_at, sorted(event.kids), "", usable=True)
@@ -65,7 +65,7 @@ def main() -> None:
         ]
     )
     guard.install(app)
-    # Thousands of refusals are what this is about; the account has the failures of the key server.
+    # Thousands of refusals are expected here. The account has the failures of the key server.
     logging.getLogger("cognito_guard").setLevel(logging.CRITICAL)
     config = uvicorn.Config(app, access_log=False, log_level="critical")
     uvicorn.Server(config).run([socket.socket(fileno=told.fd)])

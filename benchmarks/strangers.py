@@ -26,8 +26,8 @@ _GOALS: Final[dict[tuple[int, Public], float]] = {(1000, "no public route"): 0.0
 
 
 def measure(effort: Effort, progress: Progress) -> Section:
-    """Return what a refusal costs beside the 404 that the same app answers without a guard."""
-    # Refusals are logged; where lines go is not the guard's business.
+    """Return the cost of a refusal, compared with the 404 of the same app without a guard."""
+    # Refusals are logged, and writing lines is not part of the guard's cost.
     logging.getLogger("cognito_guard").setLevel(logging.ERROR)
     kinds: tuple[Public, ...] = ("no guard", "no public route", "one public route")
     pairs: list[tuple[int, Public]] = [(routes, public) for routes in _ROUTES for public in kinds]

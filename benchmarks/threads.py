@@ -30,14 +30,14 @@ class _Spent(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """What each thread does, and with which of its *items*."""
+    """What each thread does, and with which items."""
 
     name: str
     run: Callable[[Sequence[Signed]], None]
 
 
 def measure(effort: Effort, progress: Progress) -> Section:
-    """Return what `guard.verify` costs from 1 and from 4 threads, beside both ways to check a signature."""
+    """Return the cost of `guard.verify` from 1 and from 4 threads, beside both ways to check a signature."""
     good = material(effort.tokens)
     key, signed = signed_parts(good)
     works = _works(good, key)
@@ -95,7 +95,7 @@ async def _verify(verify: Callable[[str], Coroutine[Any, Any, object]], tokens: 
 def _timed(work: _Work, threads: int, signed: Sequence[Signed]) -> _Spent:
     with ThreadPoolExecutor(threads) as pool:
         began, worked = time.perf_counter(), time.process_time()
-        # Each thread has tokens of its own, all of them before any comes again.
+        # Each thread has its own tokens, and uses all of them before any comes again.
         list(pool.map(work.run, [signed[number::threads] for number in range(threads)]))
         return _Spent((time.perf_counter() - began) / len(signed), (time.process_time() - worked) / len(signed))
 

@@ -1,4 +1,4 @@
-"""A user pool in memory, clocks that are moved by hand, and a guard between them."""
+"""A user pool in memory, clocks that tests move, and a guard on both."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ManualClock:
 
 
 class CountingFetch:
-    """Hands out the key set of a pool, or fails as told, and counts how often it was asked."""
+    """Returns the key set of a pool, or fails on demand, and counts its calls."""
 
     def __init__(self, pool: LocalPool) -> None:
         self.document: Callable[[], bytes] = lambda: json.dumps(pool.jwks()).encode()
@@ -112,13 +112,13 @@ def new_keys(key_pairs: list[RSAPrivateKey]) -> Callable[[], PoolKeys]:
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """What tokens are timed with."""
+    """The clock of tokens."""
     return ManualClock(NOW)
 
 
 @pytest.fixture
 def timer() -> ManualClock:
-    """What the age of keys is measured with."""
+    """The timer by which keys age."""
     return ManualClock(1000.0)
 
 
@@ -163,7 +163,7 @@ def user_pool(reader: LocalClient, writer: LocalClient) -> UserPool:
 def make_guard(
     user_pool: UserPool, clock: ManualClock, timer: ManualClock, fetch: CountingFetch
 ) -> Callable[..., CognitoGuard]:
-    """Make guards of the pool, on the manual clocks, with options to taste."""
+    """Make guards of the pool, on the manual clocks, with any options."""
 
     def make(*pools: UserPool, **options: Any) -> CognitoGuard:
         seams: dict[str, Any] = {"clock": clock, "timer": timer, "fetch": fetch} | options
@@ -198,7 +198,7 @@ def call() -> Call:
 
 
 class FaultServer:
-    """A server on a real loopback socket that says, byte for byte, what it is told to."""
+    """A server on a real loopback socket. It sends exactly the bytes that a test sets."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.play: Callable[[socket.socket], None] = self.hang
@@ -231,17 +231,17 @@ class FaultServer:
         self.play = play
 
     def answer(self, body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> None:
-        """From now on give a whole answer, with a `Content-Length` that may be a lie."""
+        """From now on send a whole answer. Its `Content-Length` may be wrong."""
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
         self.say("\r\n".join(lines).encode() + body)
 
     def hang(self, conn: socket.socket) -> None:
-        """Say nothing until the client has gone away."""
+        """Send nothing until the client has disconnected."""
         conn.recv(1)
 
     def close(self) -> None:
         self.over.set()
-        # This is what wakes a thread that waits in accept(); closing does not.
+        # A connection wakes a thread that waits in accept(); closing the socket does not.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
@@ -256,7 +256,7 @@ class FaultServer:
                 thread.start()
 
     def _serve(self, conn: socket.socket) -> None:
-        # Clients go away when they have seen enough.
+        # Clients may disconnect early.
         with conn, suppress(OSError):
             if self._tls is not None:
                 conn = self._tls.wrap_socket(conn, server_side=True)

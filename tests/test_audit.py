@@ -1,4 +1,4 @@
-"""The census of an app's routes, and what the audit finds in it."""
+"""The list of an app's routes, and what the audit finds in it."""
 
 import functools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The benchmarks run; how the figures are is for a quiet machine to say."""
+"""The benchmarks run. Their figures are not checked: that needs a quiet machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The error tree, and the words it speaks to strangers."""
+"""The error tree, and the words that callers get."""
 
 from __future__ import annotations
 

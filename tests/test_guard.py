@@ -1,4 +1,4 @@
-"""CognitoGuard as users hold it, rightly and wrongly."""
+"""CognitoGuard as users use it, correctly and incorrectly."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Every way of holding it wrong that is known, and the sentence that says what to write."""
+"""Every known mistake in using the package, and the sentence that says what to write instead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cognito_guard.errors import ConfigurationError
 
 POOL_ID = "eu-central-1_AbCdEf123"
 
-# As somebody writes who does not know the names: type checkers would object.
+# Written like a user who does not know the names: type checkers would object.
 AnyPool: Any = UserPool
 AnyGuard: Any = CognitoGuard
 

@@ -1,4 +1,4 @@
-"""What is promised of the package as a whole."""
+"""What the package as a whole promises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The soak finds a cause for a refusal where the policy of the keys gives one, and nowhere else."""
+"""The soak test finds a cause for a refusal only if the policy of the keys gives one."""
 
 from __future__ import annotations
 

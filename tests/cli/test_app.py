@@ -1,4 +1,4 @@
-"""The app that a command line names: found, or explained in one line."""
+"""The app that a command line names is found, or one line says why not."""
 
 from __future__ import annotations
 

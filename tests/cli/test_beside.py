@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 POOL = ["--pool", "eu-west-1_AbCdEf123", "--client", "reader=orders/order.read"]
 
-# Says what it gets into a named pipe, and ends by the number of Ctrl-C.
+# Writes what it gets into a named pipe, and ends with the number of Ctrl-C as exit code.
 CHILD = """
 import os, signal, sys
 

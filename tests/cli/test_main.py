@@ -1,4 +1,4 @@
-"""The command `cognito-guard`, whatever the subcommand."""
+"""The command `cognito-guard`, for all subcommands."""
 
 from __future__ import annotations
 

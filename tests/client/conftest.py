@@ -1,4 +1,4 @@
-"""A token endpoint in process, and clients of it on clocks that are moved by hand."""
+"""A token endpoint in process, and clients of it on clocks that tests move."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOKEN_URL = "https://orders.auth.example/oauth2/token"
 
 
 class Endpoint(httpx.BaseTransport):
-    """The token endpoint of a local pool, as a transport that counts, and answers as told."""
+    """The token endpoint of a local pool, as a transport that counts and answers as a test sets."""
 
     def __init__(self, pool: LocalPool) -> None:
         self.cognito = LocalCognito(pool, console=False)
@@ -77,7 +77,7 @@ class Endpoint(httpx.BaseTransport):
 
 
 class Api:
-    """An API in process: remembers the tokens it was sent, and answers 401 to those it does not take."""
+    """An API in process. It remembers the tokens it gets, and answers 401 to those it does not accept."""
 
     def __init__(self) -> None:
         self.tokens: list[str | None] = []
@@ -123,7 +123,7 @@ def naps() -> list[float]:
 
 @pytest.fixture
 def seams(clock: Any, timer: Any, naps: list[float]) -> Seams:
-    """Time that only waiting and tests move, and no chance."""
+    """Time that only waiting and tests move, and fixed random numbers."""
 
     def sleep(seconds: float) -> None:
         naps.append(seconds)
@@ -135,7 +135,7 @@ def seams(clock: Any, timer: Any, naps: list[float]) -> Seams:
 
 @pytest.fixture
 def make_client(endpoint: Endpoint, reader: LocalClient, seams: Seams) -> Callable[..., ClientCredentials]:
-    """Make clients of the endpoint, with options to taste."""
+    """Make clients of the endpoint, with any options."""
 
     def make(**options: Any) -> ClientCredentials:
         defaults: dict[str, Any] = {

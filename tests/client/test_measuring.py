@@ -1,4 +1,4 @@
-"""The benchmarks of the calling half run; their figures are for a quiet machine to say."""
+"""The benchmarks of the calling side run. Their figures are not checked: that needs a quiet machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client may be given, and what it says of itself."""
+"""The options of a client, and its status and events."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ Settle = Callable[[], None]
 
 
 def everything(error: BaseException) -> str:
-    """The error as the most talkative error tracker shows it: with its chain, and local variables but for ours."""
+    """The error as an error tracker shows it: with its chain and local variables, except ours."""
     words = []
     for link in chain(error):
         shown = traceback.TracebackException.from_exception(link, capture_locals=True)
@@ -43,7 +43,7 @@ def refuse(_: httpx.Request) -> httpx.Response:
 
 
 def echo(request: httpx.Request) -> httpx.Response:
-    """An endpoint that says what it was sent."""
+    """An endpoint that returns what it was sent."""
     return httpx.Response(400, json={"error": "unauthorized_client", "error_description": request.content.decode()})
 
 

@@ -1,4 +1,4 @@
-"""What every store promises, and what each of them does beside that."""
+"""What every store promises, and what each one does in addition."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def stage(request: pytest.FixtureRequest, clock: Any, timer: Any, tmp_path: Path
 
 
 def let_redis_forget(client: Any, seconds: float) -> None:
-    """Shorten the life of all there is, because the server's own clock cannot be moved."""
+    """Shorten the life of all entries, because the server's own clock cannot be moved."""
     for key in client.scan_iter():
         left = client.pttl(key) - int(seconds * 1000)
         if left > 0:
@@ -447,7 +447,7 @@ def test_without_redis_py_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.slow
 class TestRealRedis:  # pragma: no cover - skipped where redis-server is not installed
-    """The same on the redis-server of Debian, whose scripts nobody here stands in for."""
+    """The same on the redis-server of Debian, which runs the scripts itself."""
 
     @pytest.fixture
     def client(self, redis_url: str) -> Iterator[redis.Redis]:

@@ -1,4 +1,4 @@
-"""What the token endpoint is asked, and what its answers lead to."""
+"""The requests to the token endpoint, and the effect of its answers."""
 
 from __future__ import annotations
 
@@ -353,7 +353,7 @@ def test_a_request_that_fails_is_repeated_until_the_timeout(
 
 
 class Drip(httpx.SyncByteStream):
-    """A body that goes on and on."""
+    """A body that never ends."""
 
     def __init__(self, part: bytes, tick: Callable[[], None]) -> None:
         self.part = part

@@ -30,7 +30,7 @@ def issuer(pool_keys: PoolKeys) -> LocalPool:
 
 @pytest.fixture
 def function(mangum_loop: None, issuer: LocalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The guide's module beside its saved key set, with no way out of the network: the proxy takes no connections."""
+    """The guide's module beside its saved key set, without network: the proxy accepts no connections."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     (tmp_path / "jwks.json").write_text(json.dumps(issuer.jwks()))
     path = tmp_path / f"{NAME}.py"

@@ -1,4 +1,4 @@
-"""Every block of the README does what it shows, word for word: only the ports are others."""
+"""Every block of the README does what it shows, word for word. Only the ports differ."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_first_test_passes_as_pasted(app: str, tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Ports:
-    """Free ports, in place of the ones that the README names."""
+    """Free ports, instead of those in the README."""
 
     api: int
     cognito: int

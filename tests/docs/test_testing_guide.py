@@ -37,7 +37,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, *args: str, **variables: str) -> str:
     """Return what a command of Python prints in *folder*, without pytest's plugins and variables of this machine."""
-    # In a process of its own: within this one, what it imports would be dropped again under the feet of others.
+    # In a separate process: in this one, its imports would be removed while other tests use them.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("COGNITO_", "CONTRACT_"))}
     environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(folder)} | variables
     done = subprocess.run(

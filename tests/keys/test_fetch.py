@@ -1,4 +1,4 @@
-"""What is taken for an answer. Every server here is a real one, on loopback."""
+"""Which answers are accepted. Every server here is a real one, on loopback."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_handshake_that_hangs_is_given_up_and_its_connection_closed(server: An
 
 @pytest.fixture
 def full() -> Iterator[int]:
-    """A port where connections are neither taken nor refused: the queue is for one, and full."""
+    """A port that neither accepts nor refuses connections: its queue has room for one, and is full."""
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -227,7 +227,7 @@ def test_a_body_without_end_is_read_no_further(server: Any) -> None:
 
     with pytest.raises(FetchError, match="longer than 65536 bytes"):
         fetch(server.url, AT_LEISURE)
-    # What the kernel buffers on both sides, and no more.
+    # Only what the kernel buffers on both sides.
     assert sent < 20_000_000
 
 
@@ -458,7 +458,7 @@ def test_an_untrusted_certificate_is_refused(
 
 
 def test_an_unreachable_address_does_not_use_up_the_time(server: Any, full: int) -> None:
-    """Such as IPv6 on a machine that has an address of that kind, but no way out."""
+    """Such as IPv6 on a machine that has an IPv6 address, but no route."""
     server.answer(BODY)
 
     def resolve(host: str, port: int, **hints: Any) -> list[Any]:
@@ -521,7 +521,7 @@ def test_a_proxy_may_be_named_in_several_ways(
 
 
 def test_a_proxy_cannot_insert_its_own_answer(proxy: Any) -> None:
-    """What comes before the handshake is nothing that the host has said."""
+    """An answer before the handshake does not come from the host."""
 
     def play(conn: socket.socket) -> None:
         conn.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n" + HEAD + b'{"keys": 00}')

@@ -1,7 +1,7 @@
 """
 A process that is stopped in the middle of a fetch: AWS Lambda between two calls, a suspended container.
 
-The timer is moved by hand; a fetch hangs until the test says what comes of it.
+Tests move the timer. A fetch hangs until the test sets its result.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ async def test_the_cooldown_holds_beside_an_outlived_attempt(
 
 
 def test_there_are_two_attempts_at_most(frozen: KeySet, turns: Turns, timer: Any, kid: str, at_once: Any) -> None:
-    """A fetch that heeds no timeout must not leave a thread behind each time."""
+    """A fetch that ignores its timeout must not leave a thread behind each time."""
     frozen.refresh_if_due()
     first = turns.next()
     timer.advance(FROZEN)
@@ -281,7 +281,7 @@ async def test_a_request_tries_only_once_more(
         with pytest.raises(KeysUnavailableError):
             await keys.find(kid)
 
-    # The next one has begun, but nobody waits for it.
+    # The next attempt has begun, but no request waits for it.
     (await anyio.to_thread.run_sync(turns.next)).set_exception(NO)
     assert turns.began == 3
     await keys.settle()
@@ -394,7 +394,7 @@ def test_its_keys_are_used_unless_newer_ones_are_held(
 
 
 def test_the_age_of_keys_counts_from_the_request(frozen: KeySet, turns: Turns, timer: Any, jwks: Any, kid: str) -> None:
-    """The answer lay unread while the process was frozen: nobody knows what the pool has done meanwhile."""
+    """Nobody read the answer while the process was frozen, and the pool may have changed its keys meanwhile."""
     frozen.refresh_if_due()
     turn = turns.next()
     timer.advance(FROZEN)

@@ -1,4 +1,4 @@
-"""Which keys of a key set are usable. A bad member is a good one with one thing changed."""
+"""Which keys of a key set are usable. Each unusable member is a usable one with one change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def base64url(number: int) -> str:
 
 
 def modulus(bits: int) -> int:
-    """An odd number of so many bits; whether it has two prime factors is nothing a verifier could know."""
+    """An odd number of so many bits. A verifier cannot know whether it has two prime factors."""
     return (1 << bits) - 1
 
 
@@ -191,7 +191,7 @@ def encoded_message(
 
 
 def raw_signature(key: SigningKey, message: bytes) -> bytes:
-    """What the private key makes of any number: the signature of a message that nobody padded."""
+    """The signature of any number, without padding."""
     numbers = key.private_key.private_numbers()
     return pow(int.from_bytes(message), numbers.d, numbers.public_numbers.n).to_bytes(256)
 
@@ -226,7 +226,7 @@ def raw_signature(key: SigningKey, message: bytes) -> bytes:
     ],
 )
 def test_a_signature_holds_exactly_what_must_have_been_signed(pool_keys: PoolKeys, message: bytes) -> None:
-    """All made with the right key, and each has fooled somebody who looked into what was signed."""
+    """All are made with the right key. Each has fooled a verifier that parsed the signed content."""
     key = usable_keys({"keys": [pool_keys.access.jwk()]})[pool_keys.access.kid]
     signature = raw_signature(pool_keys.access, message)
 
@@ -352,7 +352,7 @@ def test_a_saved_key_set_may_be_a_tuple_of_read_only_mappings(good: Mapping[str,
 
 
 def check(document: bytes) -> None:
-    """Keys, or our error; never another exception, and never a key that could not be asked."""
+    """Keys or our error; never another exception, and never a key that cannot verify."""
     try:
         keys = parse_jwks(document)
     except NoUsableKeyError:

@@ -1,4 +1,4 @@
-"""Start-up and shutdown: neither waits for a refresh that hangs, and a refresh that is about to end may end."""
+"""Start-up and shutdown do not wait for a refresh that hangs, but wait for one that is about to end."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ OWN_FETCH = "check the function given as fetch"
 
 
 class OwnError(BaseException):
-    """What a fetch of somebody's own may raise."""
+    """What a user's own fetch may raise."""
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_fetch_may_raise_anything(
     error: Exception,
     settle: Any,
 ) -> None:
-    """It is a failed attempt like any other; and what it says is not repeated, only what it is."""
+    """It is a failed attempt like any other. Its type is shown, but not its message."""
     keys = make_keys()
     good = fetch.document
     fetch.fail(error)
@@ -161,7 +161,7 @@ def test_an_on_event_that_raises_has_no_effect(
 def test_an_on_event_may_ask_the_guard(
     make_guard: Callable[..., CognitoGuard], timer: Any, fetch: Any, at_once: Any
 ) -> None:
-    """No lock is held meanwhile, not even where there is no thread to be had."""
+    """No lock is held meanwhile, not even if no thread can be started."""
     seen: list[tuple[Event, str | None]] = []
 
     def on_event(event: Event) -> None:
@@ -212,7 +212,7 @@ def test_keys_are_used_until_stale_for_and_no_longer(
 def test_when_keys_are_dropped_no_cooldown_delays_the_next_attempt(
     make_keys: Callable[..., KeySet], fetch: Any, kid: str, timer: Any, settle: Any
 ) -> None:
-    """Or an outage that is long over would go on for the rest of it."""
+    """Otherwise an outage that is over would last for the rest of the cooldown."""
     keys = make_keys(policy=KeyPolicy(max_age=100, stale_for=1_000, cooldown=5_000))
     asyncio.run(keys.load())
     settle(keys)
@@ -314,7 +314,7 @@ async def test_failures_while_keys_are_held_do_not_lengthen_the_back_off(
 async def test_a_request_gives_up_after_its_attempt_and_so_knows_when_the_next_is_due(
     make_keys: Callable[..., KeySet], kid: str, timer: Any
 ) -> None:
-    """Fetches that take all of their time, and fail then."""
+    """Fetches that use all of their time and then fail."""
 
     def fetch_in_vain(_: str, timeout: float) -> bytes:
         threading.Event().wait(timeout)

@@ -1,4 +1,4 @@
-"""Who waits for an attempt, and for how long. Time is moved by hand; nothing here sleeps."""
+"""Which requests wait for an attempt, and for how long. Tests move the time; nothing here sleeps."""
 
 from __future__ import annotations
 
@@ -376,7 +376,7 @@ async def test_settle_does_nothing_for_unused_keys(keys: KeySet, fetch: Any) -> 
 async def test_a_fetch_that_never_ends_is_not_waited_for_for_ever(
     make_keys: Callable[..., KeySet], fetch: Any, kid: str, gate: Gate
 ) -> None:
-    """A fetch of the user's own that heeds no timeout: requests are answered, and so is the shutdown."""
+    """The user's own fetch ignores its timeout. Requests are still answered, and the app still shuts down."""
     keys = make_keys(fetch=gate, policy=KeyPolicy(timeout=0.1))
 
     async def check() -> None:

@@ -1,4 +1,4 @@
-"""The console over HTTP: who may ask, and what is answered."""
+"""The console over HTTP: which requests are allowed, and how they are answered."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_the_page_is_served_at_addresses_and_local_names(http: httpx.Async
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:9229", "", "[::1"])
 @pytest.mark.parametrize("path", ["/", "/console/state"])
 async def test_a_host_name_that_points_here_is_refused(http: httpx.AsyncClient, host: str, path: str) -> None:
-    # What DNS rebinding looks like: to the browser, page and request are of one origin.
+    # DNS rebinding: for the browser, page and request have the same origin.
     headers = OWN | {"Host": host, "Origin": f"http://{host}"}
     response = await http.request("GET" if path == "/" else "POST", path, headers=headers, content=b"{}")
 
@@ -621,7 +621,7 @@ async def test_a_caller_that_disconnects_is_not_answered(local: LocalCognito) ->
 
 
 class NotingKey(SigningKey):
-    """Notes when it is made, in place of being made."""
+    """Records when it would be made, instead of being made."""
 
     made: ClassVar[list[str]] = []
 

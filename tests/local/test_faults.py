@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: for how long, for whom, and that it ends."""
+"""Faults: how long they last, which requests they affect, and how they end."""
 
 from __future__ import annotations
 

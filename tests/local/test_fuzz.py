@@ -1,4 +1,4 @@
-"""Whatever is sent to a local Cognito, it answers, and never with a crash."""
+"""A local Cognito answers any request, and never crashes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
-# Right values beside wrong ones: otherwise nothing gets past the first check.
+# Valid values beside invalid ones: otherwise no request passes the first check.
 VALUES: dict[str, list[Any]] = {
     "UserPoolId": [POOL_ID],
     "ClientId": ["reader"],

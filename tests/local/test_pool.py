@@ -1,4 +1,4 @@
-"""A user pool in memory: what may be set up, and what its tokens look like to a library that is not ours."""
+"""A user pool in memory: what can be set up, and how a foreign library reads its tokens."""
 
 from __future__ import annotations
 

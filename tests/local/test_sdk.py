@@ -1,4 +1,4 @@
-"""A pool described and set up with the AWS SDK, whose service model is the judge of the answers."""
+"""A pool described and set up with the AWS SDK. The answers must fit the SDK's service model."""
 
 from __future__ import annotations
 

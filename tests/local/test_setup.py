@@ -1,4 +1,4 @@
-"""How a local Cognito is described: as a TOML file, as flags, and as what was saved of it."""
+"""How a local Cognito is described: in a TOML file, with flags, and in a saved state."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_the_same_names_give_the_same_ids_and_secrets(pool_keys: PoolKeys) -> No
 
 
 def test_they_never_change(pool_keys: PoolKeys) -> None:
-    # Written down: whoever changes how they are derived breaks exports, env files and compose files of others.
+    # Fixed values: a change of the derivation breaks users' exports, env files and compose files.
     (pair,) = credentials(make(pool_keys, {"name": "reader"}))
 
     assert pair == ("9otjyqy39l7oyy5yp3girciagr", "ove7vwjp718qvezerpr3jiyqmcm0gygme90hdytmad186r4wkpkp")

@@ -1,4 +1,4 @@
-"""Each extra, alone in a fresh environment, installs and is enough for what it is for."""
+"""Each extra installs in a fresh environment, and is enough for its purpose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many refusals: the first are written in full, the others counted, and none is lost."""
+"""Of many refusals, the first are written in full and the others are counted. None is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The line at start: with what the guard starts, and what it guards."""
+"""The line at start: the pools of the guard, and what it guards."""
 
 from __future__ import annotations
 

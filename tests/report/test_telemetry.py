@@ -1,4 +1,4 @@
-"""What a trace says of a caller."""
+"""What a trace says about a caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handlers that remember that they ran: what answers is one thing, whose code was executed another."""
+"""Handlers that record that they ran: an answer does not show which code was executed."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from tests.requests.apps import no_body
 
 
 class Recorder:
-    """Makes handlers, operations, dependencies and apps, each of which notes its name when it runs."""
+    """Makes handlers, operations, dependencies and apps. Each one records its name when it runs."""
 
     def __init__(self) -> None:
         self._ran: list[str] = []

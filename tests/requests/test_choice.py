@@ -1,4 +1,4 @@
-"""A requirement is judged when the route has been chosen: before all that the app does for the route."""
+"""A requirement is judged when the route has been chosen, before the app does anything for the route."""
 
 import functools
 from collections.abc import Awaitable, Callable

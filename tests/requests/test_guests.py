@@ -1,4 +1,4 @@
-"""What an app has besides the guard goes on working: its answers, its middleware, its state, its own sub-apps."""
+"""Other parts of an app continue to work: its answers, middleware, state and sub-apps."""
 
 import functools
 import gzip

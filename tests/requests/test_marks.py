@@ -1,4 +1,4 @@
-"""What is marked public or required: that very object, and nothing that was made of it or looks like it."""
+"""A public mark or a requirement counts for that very object, not for copies or similar objects."""
 
 import copy
 import functools

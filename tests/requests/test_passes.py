@@ -1,4 +1,4 @@
-"""Each pass of a request through a guard stands on its own, and so does each request that is made of another."""
+"""Each pass of a request through a guard is judged by itself, and so is each request made from another."""
 
 import functools
 from collections.abc import Awaitable, Callable

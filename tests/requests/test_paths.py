@@ -1,4 +1,4 @@
-"""Whether what is taken for public is what the request reaches, whatever stands between the two."""
+"""A request that the guard treats as public reaches only a public route, whatever is in between."""
 
 import functools
 import warnings

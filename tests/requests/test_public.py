@@ -1,4 +1,4 @@
-"""What is open to everybody, and what only looks like it."""
+"""What is open to everyone, and what only looks open."""
 
 import functools
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""One answer, wherever the refusal comes from."""
+"""A refusal has the same answer, wherever it comes from."""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -33,7 +33,7 @@ BODY = {
 
 
 def apps_that_refuse(guard: CognitoGuard) -> dict[str, tuple[ASGIApp, str]]:
-    """Apps whose route refuses, below all that could put it into other words."""
+    """Apps whose route refuses, below everything that could change the answer."""
 
     @guard.require(WRITE)
     async def handler(request: Request) -> Response:

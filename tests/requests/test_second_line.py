@@ -1,4 +1,4 @@
-"""The code of a guarded handler runs for callers who have its scope alone, whoever calls it and from where."""
+"""The code of a guarded handler runs only for callers with its scope, no matter what calls it."""
 
 import asyncio
 import contextvars

@@ -1,4 +1,4 @@
-"""What a stranger can reach, run or learn: public routes, and nothing beside them."""
+"""What a stranger can reach, run or learn: public routes, and nothing else."""
 
 import collections
 import copy

@@ -1,4 +1,4 @@
-"""Random apps: what ran for a stranger, a reader and a writer is what the audit says of that route."""
+"""Random apps: what ran for a stranger, a reader and a writer is what the audit says about the route."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kit for guards that name their API, and for those that do not."""
+"""The testing kit for guards that name their API, and for those that do not."""
 
 from __future__ import annotations
 

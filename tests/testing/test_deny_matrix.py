@@ -1,4 +1,4 @@
-"""The matrix finds no hole where there is none, and each that there is."""
+"""The matrix finds each hole, and reports none that does not exist."""
 
 import functools
 import itertools

@@ -1,4 +1,4 @@
-"""`cognito_guard.testing` as a plugin: how it is named, how long its fixtures live, what a failed test is told."""
+"""`cognito_guard.testing` as a plugin: how it is named, how long its fixtures live, and the hint of a failed test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stand-ins within one another, one after the other, and side by side."""
+"""Stand-ins inside each other, one after the other, and side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tokens are accepted. A bad token is a good one with one thing changed."""
+"""Which tokens are accepted. Each bad token is a good one with one change."""
 
 from __future__ import annotations
 
@@ -307,7 +307,7 @@ async def test_an_unsigned_token_is_refused(guard: CognitoGuard, pool: LocalPool
 
 
 async def test_the_public_key_is_not_a_shared_secret(guard: CognitoGuard, pool: LocalPool) -> None:
-    """The classic confusion: HS256 keyed with what everybody can fetch."""
+    """A known attack: HS256 with the public key, which everyone can fetch."""
     public = pool.keys.access.private_key.public_key()
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     for alg in ("HS256", "RS256"):
