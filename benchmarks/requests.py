@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
+from starlette.types import ASGIApp
+
+from benchmarks.apart import MakeCase, interleave_apart
 from benchmarks.apps import PATH, Floor, fastapi_app, starlette_app, with_idle_middleware
 from benchmarks.asgi import request_case
 from benchmarks.pool import Material, material, wrongly_signed
 from benchmarks.progress import Progress
-from benchmarks.rounds import Case, interleave
+from benchmarks.rounds import Case
 from benchmarks.row import Effort, Row, Section
 
-_CALLS: Final = 50
+_CALLS: Final = 250
 _BARE: Final = "no guard"
 _GOALS: Final = {
     "Starlette, guarded, token seen before": 1.45,
@@ -29,28 +33,29 @@ def measure(effort: Effort, progress: Progress) -> Section:
     # Refusals are logged at INFO and WARNING, and writing lines is not part of the guard's cost.
     logging.getLogger("cognito_guard").setLevel(logging.ERROR)
     good = material(effort.tokens)
-    cases = asyncio.run(_cases(good))
-    timings = interleave(cases, effort.rounds, progress)
+    cases = _cases(good)
+    timings = interleave_apart(cases, effort.rounds, progress)
     rows = []
-    for case in cases:
-        framework = case.name.partition(",")[0]
+    for name in cases:
+        framework = name.partition(",")[0]
         bare = f"{framework}, {_BARE}"
-        added = timings.excess(case.name, bare) * 1e6
+        added = timings.excess(name, bare) * 1e6
         rows.append(
             Row(
-                what=case.name,
-                value=timings.seconds(case.name) * 1e6,
-                ratio=timings.ratio(case.name, bare),
+                what=name,
+                value=timings.seconds(name) * 1e6,
+                ratio=timings.ratio(name, bare),
                 baseline=bare,
-                at_most=_GOALS.get(case.name),
-                note="" if case.name == bare else f"{added:+.1f} us",
+                at_most=_GOALS.get(name),
+                note="" if name == bare else f"{added:+.1f} us",
             )
         )
     return Section(
         name="requests",
         title="One request in process",
         about=(
-            "The app is called as a server calls it, without one: GET for the only route of the app. Every row has the "
+            "The app is called as a server calls it, without one: GET for the only route of the app, each app in a "
+            "process of its own, which take turns. Every row has the "
             f"same {len(good.tokens):,} distinct tokens in turn, remembered or not. *Floor* is no guard: it finds the "
             "header in the list, looks its SHA-256 up in a dictionary, reads the clock and passes `send` through a "
             "function, which any guard that remembers tokens must do. Logging is off."
@@ -59,26 +64,29 @@ def measure(effort: Effort, progress: Progress) -> Section:
     )
 
 
-async def _cases(good: Material) -> list[Case]:
+def _cases(good: Material) -> dict[str, MakeCase]:
     seen = good.tokens
     forged = [wrongly_signed(*pair) for pair in pairwise((*seen, seen[0]))]
-    return [
-        await request_case(name, app, PATH, tokens, calls=_CALLS, status=401 if tokens is forged else 200)
-        for name, app, tokens in (
-            (f"Starlette, {_BARE}", starlette_app(), seen),
-            ("Starlette, idle BaseHTTPMiddleware", with_idle_middleware(starlette_app()), seen),
-            ("Starlette, floor", Floor(starlette_app()), seen),
-            ("Starlette, guarded, token seen before", starlette_app(good.remembering_guard()), seen),
-            ("Starlette, ... and @guard.require", starlette_app(good.remembering_guard(), "decorator"), seen),
-            ("Starlette, guarded, token never seen", starlette_app(good.forgetful_guard()), good.tokens),
-            ("Starlette, guarded, bad signature", starlette_app(good.remembering_guard()), forged),
-            (f"FastAPI, {_BARE}", fastapi_app(), seen),
-            ("FastAPI, idle BaseHTTPMiddleware", with_idle_middleware(fastapi_app()), seen),
-            ("FastAPI, floor", Floor(fastapi_app()), seen),
-            ("FastAPI, guarded, token seen before", fastapi_app(good.remembering_guard()), seen),
-            ("FastAPI, ... and @guard.require", fastapi_app(good.remembering_guard(), "decorator"), seen),
-            ("FastAPI, ... and Depends(guard.require)", fastapi_app(good.remembering_guard(), "depends"), seen),
-            ("FastAPI, guarded, token never seen", fastapi_app(good.forgetful_guard()), good.tokens),
-            ("FastAPI, guarded, bad signature", fastapi_app(good.remembering_guard()), forged),
-        )
-    ]
+    remembering, forgetful = good.remembering_guard, good.forgetful_guard
+    apps: dict[str, Callable[[], ASGIApp]] = {
+        f"Starlette, {_BARE}": starlette_app,
+        "Starlette, idle BaseHTTPMiddleware": lambda: with_idle_middleware(starlette_app()),
+        "Starlette, floor": lambda: Floor(starlette_app()),
+        "Starlette, guarded, token seen before": lambda: starlette_app(remembering()),
+        "Starlette, ... and @guard.require": lambda: starlette_app(remembering(), "decorator"),
+        "Starlette, guarded, token never seen": lambda: starlette_app(forgetful()),
+        "Starlette, guarded, bad signature": lambda: starlette_app(remembering()),
+        f"FastAPI, {_BARE}": fastapi_app,
+        "FastAPI, idle BaseHTTPMiddleware": lambda: with_idle_middleware(fastapi_app()),
+        "FastAPI, floor": lambda: Floor(fastapi_app()),
+        "FastAPI, guarded, token seen before": lambda: fastapi_app(remembering()),
+        "FastAPI, ... and @guard.require": lambda: fastapi_app(remembering(), "decorator"),
+        "FastAPI, ... and Depends(guard.require)": lambda: fastapi_app(remembering(), "depends"),
+        "FastAPI, guarded, token never seen": lambda: fastapi_app(forgetful()),
+        "FastAPI, guarded, bad signature": lambda: fastapi_app(remembering()),
+    }
+    return {name: partial(_case, name, app, forged if "bad signature" in name else seen) for name, app in apps.items()}
+
+
+async def _case(name: str, app: Callable[[], ASGIApp], tokens: Sequence[str]) -> Case:
+    return await request_case(name, app(), PATH, tokens, calls=_CALLS, status=401 if "bad" in name else 200)

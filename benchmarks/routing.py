@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -10,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from benchmarks.apart import MakeCase, interleave_apart
 from benchmarks.asgi import request_case
 from benchmarks.pool import Material, material
 from benchmarks.progress import Progress
-from benchmarks.rounds import Case, interleave
+from benchmarks.rounds import Case
 from benchmarks.row import Effort, Row, Section
 from cognito_guard import CognitoGuard
 
@@ -24,7 +26,7 @@ _ROUTES: Final = (10, 100, 1000)
 def measure(effort: Effort, progress: Progress) -> Section:
     """Return what the guard adds to a request for the last of 10, 100 and 1000 routes."""
     good = material(effort.tokens)
-    timings = interleave(asyncio.run(_cases(good)), effort.rounds, progress)
+    timings = interleave_apart(_cases(good), effort.rounds, progress)
     added = {routes: timings.excess(_guarded(routes), _bare(routes)) for routes in _ROUTES}
     rows = []
     for routes in _ROUTES:
@@ -45,20 +47,25 @@ def measure(effort: Effort, progress: Progress) -> Section:
         title="Routes",
         about=(
             "What the guard adds to a request for the last route of a Starlette app, token seen before, "
-            f"{len(good.tokens):,} distinct ones in turn. Starlette looks through its routes one by one, with a guard "
-            "and without."
+            f"{len(good.tokens):,} distinct ones in turn, each app in a process of its own. Starlette looks through "
+            "its routes one by one, with a guard and without."
         ),
         rows=tuple(rows),
     )
 
 
-async def _cases(good: Material) -> list[Case]:
-    cases = []
-    for routes in _ROUTES:
-        for name, guard in ((_bare(routes), None), (_guarded(routes), good.remembering_guard())):
-            path = f"/orders/{routes - 1}"
-            cases.append(await request_case(name, _app(routes, guard), path, good.tokens, calls=_CALLS))
-    return cases
+def _cases(good: Material) -> dict[str, MakeCase]:
+    guards = {_bare: lambda: None, _guarded: good.remembering_guard}
+    return {
+        name_of(routes): partial(_case, name_of(routes), routes, make_guard, good)
+        for routes in _ROUTES
+        for name_of, make_guard in guards.items()
+    }
+
+
+async def _case(name: str, routes: int, make_guard: Callable[[], CognitoGuard | None], good: Material) -> Case:
+    path = f"/orders/{routes - 1}"
+    return await request_case(name, _app(routes, make_guard()), path, good.tokens, calls=_CALLS)
 
 
 def _app(routes: int, guard: CognitoGuard | None) -> Starlette:
