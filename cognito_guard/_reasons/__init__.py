@@ -1,5 +1,5 @@
 """
-Why a request was refused: an error and what the request held go in, a sentence for the log comes out.
+Why a request was refused: takes an error and the request, and makes a sentence for the log.
 
-Lets nobody in and refuses nobody. May import `_tokens` and what that may import.
+Nothing here decides about a request.
 """

@@ -1,4 +1,4 @@
-"""Where a request was refused, and why: what its log line and its event say. Why a token was, outside HTTP."""
+"""Where a request was refused, and why, for its log line and its event; and why a token was refused outside HTTP."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from cognito_guard._report.reporter import Account
 from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.errors import InsufficientScopeError, InvalidTokenError, KeysUnavailableError, RefusalError
 
-# Of the registry of HTTP authentication schemes (IANA), what clients send in practice.
+# The HTTP authentication schemes (IANA) that clients send in practice.
 _SCHEMES: Final = {scheme.lower(): scheme for scheme in ("Basic", "Digest", "DPoP", "Negotiate", "AWS4-HMAC-SHA256")}
-# What the user pool has signed cannot hold its own signature.
+# Values that the user pool has signed cannot contain the token's own signature.
 _VERIFIED: Final = Shown(())
 _START: Final = len("bearer ")
 
@@ -26,7 +26,7 @@ _START: Final = len("bearer ")
 def account_of(
     error: RefusalError, principal: Principal | None, scope: Scope, credentials: list[bytes], verifier: Verifier
 ) -> Account:
-    """Return where the request with *scope* was refused, and why; *credentials* are its Authorization headers."""
+    """Return where the request with *scope* was refused, and why. *credentials* are its Authorization headers."""
     shown = Shown(credentials)
     method, route = shown.method(scope.get("method", "WEBSOCKET")), _route(scope, shown)
     try:
@@ -35,10 +35,10 @@ def account_of(
         evidence = Evidence(error.description.rstrip("."))
     text = _sentence(evidence, "accepted" if principal is None else "needed")
     if principal is None and evidence.client_id is None:
-        # Nothing else tells who called.
+        # Without a token, only the address says who called.
         text += shown.sender(scope.get("client"))
     account = Account(method, route, evidence.found, evidence.accepted, evidence.hint, evidence.client_id, text)
-    # Our own settings may hold anything.
+    # Our own settings may contain any characters.
     return account if _is_plain("".join(filter(None, account))) else Account(*map(_escaped, account))
 
 
@@ -46,7 +46,7 @@ def explanation_of(error: RefusalError, token: str, verifier: Verifier) -> str:
     """Return why *token* was refused with *error*, outside HTTP: one line that begins with the `reason`."""
     evidence = Evidence(error.description.rstrip("."))
     if isinstance(error, InvalidTokenError | KeysUnavailableError):
-        # Not for a token that the error is not about, or that is none.
+        # Only if the error is about this token, and it is one.
         with suppress(Exception):
             credentials = token.encode("latin-1", "replace")
             evidence = evidence_of(error.reason, credentials, verifier, Shown([credentials]))
@@ -60,10 +60,10 @@ def _route(scope: Scope, shown: Shown) -> str:
     if "route" in scope and "endpoint" in scope:
         template = getattr(chosen_route(scope, scope["route"]), "path_format", None)
     if template is not None:
-        # A mount has put what was sent for its own path there.
+        # A mount has moved the first part of the path there.
         prefix = scope.get("root_path", "")
         return f"{shown.path(prefix.encode())}{template}" if prefix else str(template)
-    # Of servers that hand on the path of a request target as it is, with the query.
+    # Some servers leave the query in the path.
     return shown.path((scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0])
 
 
@@ -112,7 +112,7 @@ def _of_permission(error: InsufficientScopeError, principal: Principal) -> Evide
 
 @lru_cache(maxsize=256)
 def _granted(scopes: frozenset[str], required: tuple[str, ...]) -> tuple[str, str]:
-    """Return *scopes* in words, and whether any of them are those that are *required* but for the resource server."""
+    """Return *scopes* as text, and a hint if one of them differs from *required* only in the resource server."""
     names = {scope.rpartition("/")[2] for scope in required}
     ordered = sorted(scopes)
     elsewhere = [each for each in ordered if each.rpartition("/")[2] in names and each not in required]

@@ -1,8 +1,8 @@
 """
-What a refused token says, and what would have been accepted: for logs, never for the caller.
+What a refused token says, and what would have been accepted. For logs only, never for the caller.
 
-Errors carry nothing of a token. Whoever writes a log line has the token read once more, so that a refusal of which no
-line is written costs nothing.
+Errors contain nothing of a token. To write a log line, the token is read again, so a refusal without a line costs
+nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from cognito_guard._tokens.jws import claims_of
 from cognito_guard._tokens.verifier import Verifier
 
 _CLOCKS: Final = 300
-"""Seconds by which clocks may plausibly differ."""
+"""Seconds by which clocks may differ."""
 
 _ENCRYPTED: Final = 5
 _SIGNED: Final = 3
 
-# What the header of a token must say, and what to look at.
+# For each reason about the header: what the header must say, and what to look at.
 _OF_HEADER: Final = {
     "algorithm": ("RS256", "Cognito signs with RS256 only: the token is from elsewhere"),
     "critical_header": ("a header without crit and b64", "Cognito sends none: the token is from elsewhere"),
@@ -49,7 +49,7 @@ class Evidence:
 
     Attributes:
         text: What is wrong, as a sentence without a period.
-        found: What the token says, of a form that is safe to show.
+        found: What the token says, in a form that is safe to show.
         accepted: What would have been accepted.
         hint: What to look at.
         client_id: The app client that the token names, not verified.
@@ -92,7 +92,7 @@ def _of_form(token: str) -> Evidence:
 
 def _of_claims(reason: str, claims: Mapping[str, Any], judge: Verifier, shown: Shown) -> Evidence:
     issuer = claims.get("iss")
-    # A loop, not a generator: each of these steps is paid for by every line that is written.
+    # A loop is faster than a generator, and this runs for every line that is written.
     for pool in judge.pools:
         if issuer in pool.issuers:
             of_claim = _OF_CLAIM.get(reason)
@@ -106,7 +106,7 @@ def _of_claims(reason: str, claims: Mapping[str, Any], judge: Verifier, shown: S
         evidence = _of_issuer(issuer, judge, shown)
     if reason == "claim_client_id":
         evidence.client_id = evidence.found
-    # In an ID token the client is the audience.
+    # In an ID token, `aud` is the client.
     elif (client_id := claims.get("client_id", claims.get("aud"))) is not None:
         evidence.client_id = shown.client_id(client_id)
     return evidence
@@ -215,13 +215,13 @@ _OF_CLAIM: Final[Mapping[str, Callable[[Mapping[str, Any], UserPool, Verifier, S
 
 
 def keys_of(keys: KeyStatus) -> str:
-    """Return how many keys are held, and since when."""
+    """Return how many keys are held, and how old they are."""
     age = "" if keys["age"] is None else f", fetched {seconds(keys['age'])} ago"
     return f"{keys['keys']} keys{age}"
 
 
 def seconds(number: float) -> str:
-    """Return a time in words, to a tenth of a second below ten."""
+    """Return a time as text; below ten seconds, with tenths."""
     return f"{number:.0f} s" if number >= 10 else f"{round(number, 1):g} s"  # noqa: PLR2004 - a tenth says little then
 
 

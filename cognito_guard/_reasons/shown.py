@@ -1,4 +1,4 @@
-"""Values from strangers, as they may stand in a log: whole if they have a form that Cognito gives them."""
+"""Makes values from strangers safe for a log: they are shown only if they have the form of Cognito's values."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from urllib.parse import quote
 from cognito_guard._grammar import CLIENT_ID, SCOPE, Form
 
 SECRET: Final = 8
-"""As many characters of a credential in a row are never shown."""
+"""This many consecutive characters of a credential are never shown."""
 
 _LONGEST_PATH: Final = 128
 _LONGEST_SECRET: Final = 16 * 1024
 _FEW: Final = 3
-# What a path holds as it is (RFC 3986 section 3.3), braces of a template, and % of what is percent-encoded already.
+# The characters of a path (RFC 3986 section 3.3), the braces of a template, and % of percent-encoded text.
 _SAFE: Final = "/%{}!$&'()*+,;=:@~"
 _PATH: Final = re.compile(r"[\w/%.-]*", re.ASCII)
 _ADDRESS: Final = re.compile(r"[0-9a-fA-F:.]{2,45}")
@@ -39,7 +39,7 @@ _TYPES: Final[dict[type, str]] = {
 
 class Shown:
     """
-    Puts values of one request into words, without any part of its credentials that is secret.
+    Makes text of the values of one request, without any secret part of its credentials.
 
     Args:
         credentials: The values of its Authorization headers.
@@ -47,7 +47,7 @@ class Shown:
     """
 
     def __init__(self, credentials: Iterable[bytes]) -> None:
-        # Of a token the signature: without it, the rest is of no use to anybody.
+        # The secret part of a token is its signature: without it, the rest is useless.
         self._secrets: Final = b" ".join(value.rpartition(b".")[2] for value in credentials).decode("latin-1")
 
     def client_id(self, value: object) -> str:
@@ -74,7 +74,7 @@ class Shown:
         return method if _METHOD.fullmatch(method) and not self._leaks(method) else "OTHER"
 
     def sender(self, client: Sequence[Any] | None) -> str:
-        """Return from where the server says that a request came, as the end of a sentence."""
+        """Return the sender of the request, as the server says, as the end of a sentence."""
         host = client[0] if client else None
         is_shown = isinstance(host, str) and _ADDRESS.fullmatch(host) and not self._leaks(host)
         return f"; sent from {host}" if is_shown else ""
@@ -84,7 +84,7 @@ class Shown:
         text = sent = path[: _LONGEST_PATH + 1].decode("latin-1")
         if not _PATH.fullmatch(sent):
             text = quote(path[: _LONGEST_PATH + 1], safe=_SAFE)
-        # What starts like a token may be one, of somebody else too.
+        # Text that starts like a token may be a token, even another caller's.
         if "eyJ" in sent or self._leaks(sent) or (text != sent and self._leaks(text)):
             return f"(a path of {len(path)} characters that may hold a token)"
         return text if len(text) <= _LONGEST_PATH else f"{text[:_LONGEST_PATH]}..."
@@ -102,10 +102,11 @@ class Shown:
         secrets = self._secrets
         if len(text) < SECRET or len(secrets) < SECRET:
             return False
-        # Looking through a huge header would cost more than the request itself.
+        # To search a huge header would cost more than the request itself.
         if len(secrets) > _LONGEST_SECRET:
             return True
-        # Each eight characters have four in them that begin at a multiple of five: a fifth of the look-ups.
+        # Any eight consecutive characters contain four that begin at a multiple of five: that needs a fifth of the
+        # look-ups.
         for start in range(0, len(text) - 3, 5):
             if text[start : start + 4] in secrets:
                 return any(text[start : start + SECRET] in secrets for start in range(len(text) - SECRET + 1))
@@ -130,6 +131,6 @@ def few(values: Collection[str]) -> str:
 
 @lru_cache(maxsize=64)
 def first(values: frozenset[str] | tuple[str, ...]) -> str:
-    """Return the first of *values*, our own settings, and how many more there are."""
+    """Return the first of *values*, which are our own settings, and how many more there are."""
     least = min(values)
     return least if len(values) == 1 else f"{least} and {len(values) - 1} more"

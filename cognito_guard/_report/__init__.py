@@ -1,5 +1,5 @@
 """
-What happened goes in, log lines, events and notes on traces come out; thousands of refusals as a count.
+Takes what happened, and makes log lines, events and attributes of traces of it. Thousands of refusals become a count.
 
-Judges nothing. May import `events` and the values below it, no other folder.
+Judges nothing.
 """

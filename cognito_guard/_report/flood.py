@@ -1,4 +1,4 @@
-"""Refusals by the thousand: the first ones are written in full, the others are counted."""
+"""Limits the log lines of refusals: the first ones are written in full, the others are counted."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from itertools import count
 from typing import Final, NamedTuple
 
 IN_FULL: Final = 10
-"""Refusals of each reason that are written in full within one window."""
+"""How many refusals of each reason are written in full within one window."""
 
 WINDOW: Final = 10.0
 """Seconds after which the others are summarised."""
 
 
 class Kind(NamedTuple):
-    """What refusals that are counted together have in common."""
+    """The refusals that are counted together have these in common."""
 
     level: int
     status: int
@@ -26,7 +26,7 @@ Summarise = Callable[[Kind, int], None]
 
 
 class _Window:
-    """The refusals of ten seconds, by kind: of each a counter, whose `next` is atomic."""
+    """The refusals of ten seconds: a counter for each kind. `next` on a counter is atomic."""
 
     __slots__ = ("counters", "ends_at", "owner")
 
@@ -38,18 +38,18 @@ class _Window:
 
 class Flood:
     """
-    Decides which refusals are written in full. No thread, no lock: a fork could leave a lock locked for ever.
+    Decides which refusals are written in full. It has no thread, and no lock, because a fork could leave a lock locked.
 
-    What was counted is written with the next call of `admits` or `settle` after the ten seconds. The guard calls
-    `settle` for each token that it accepts. Where neither comes, `close` writes it: when the app shuts down, when the
-    guard is dropped, or when the interpreter exits.
+    The count is written at the next call of `admits` or `settle` after the ten seconds. The guard calls
+    `settle` for each token that it accepts. If neither is called, `close` writes it when the app shuts down; otherwise
+    it is written when the guard is dropped or the interpreter exits.
 
     Args:
-        timer: Monotonic seconds.
-        summarise: Called with each kind of which refusals were counted, and how many.
+        timer: Returns monotonic seconds.
+        summarise: Called with each kind of counted refusals, and their number.
 
     Attributes:
-        is_pending: Whether any refusals are counted and not written yet.
+        is_pending: Whether there is a count that has not been written yet.
 
     """
 
@@ -61,7 +61,7 @@ class Flood:
         weakref.finalize(self, _write_out, self._windows, summarise)
 
     def admits(self, kind: Kind) -> bool:
-        """Return whether a refusal of *kind* is to be written in full; if not, it is counted."""
+        """Return whether a refusal of *kind* must be written in full. If not, it is counted."""
         self.settle()
         number = next(self._windows[0].counters.setdefault(kind, count(1)))
         if number > IN_FULL:
@@ -69,13 +69,13 @@ class Flood:
         return number <= IN_FULL
 
     def settle(self) -> None:
-        """Write what was counted, if its ten seconds are over."""
+        """Write the count if its ten seconds are over."""
         now = self._timer()
         if now >= self._windows[0].ends_at:
             self._turn(now)
 
     def close(self) -> None:
-        """Write what was counted, whether its ten seconds are over or not."""
+        """Write the count, even if its ten seconds are not over."""
         self._turn(self._timer())
 
     def _turn(self, now: float) -> None:
@@ -87,7 +87,7 @@ class Flood:
 
 def _write_out(windows: list[_Window], summarise: Summarise) -> None:
     window, me = windows[0], object()
-    # Two threads may turn at once; setdefault is atomic, and one of them finds itself in there.
+    # Two threads may end a window at once. setdefault is atomic, so only one of them writes the counts.
     if window.owner.setdefault("", me) is me:
         for kind, counter in list(window.counters.items()):
             counted = next(counter) - 1 - IN_FULL

@@ -1,4 +1,4 @@
-"""The logger `cognito_guard`, which is also seen where an app configures no logging."""
+"""The logger `cognito_guard`. Its lines are visible even if the app configures no logging."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ logger: Final = logging.getLogger("cognito_guard")
 
 class Fallback(logging.Handler):
     """
-    Writes to stderr what no other handler would show.
+    Writes to stderr the records that no other handler would show.
 
-    uvicorn configures its own loggers only, and the last resort of `logging` shows warnings and errors only. Whether
-    there is another handler is decided for each record, so that nothing is shown twice once logging is configured.
+    uvicorn configures only its own loggers, and `logging.lastResort` shows only warnings and errors. This handler looks
+    for another one at each record, so that nothing is shown twice after logging is configured.
     """
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Write *record*, unless another handler has shown it."""
-        # Asked before the lock of the handler is taken, which is for writing.
+        # Before the handler's lock is taken: that is only needed to write.
         at = logger if record.name == logger.name else logging.getLogger(record.name)
         return self.is_spare(at) and bool(super().handle(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write *record*."""
-        # Not handleError, which writes to stderr: where a line cannot be written, its error cannot.
+        # Do not call handleError: it writes to stderr, too, so it would fail as well.
         with suppress(Exception):
-            # The level as uvicorn writes it.
+            # Write the level like uvicorn.
             sys.stderr.write(f"{record.levelname + ':':<9} {record.name}: {self.format(record)}\n")
             sys.stderr.flush()
 
     def is_spare(self, at: logging.Logger) -> bool:
-        """Return whether no other handler takes the records of the logger *at*."""
+        """Return whether no other handler gets the records of the logger *at*."""
         current: logging.Logger | None = at
         while current is not None:
             for handler in current.handlers:
@@ -49,7 +49,7 @@ logger.addHandler(fallback)
 
 
 def shows(level: int) -> bool:
-    """Return whether a record of *level* will be written: from INFO on, where nobody has configured logging."""
+    """Return whether a record of *level* will be written. Without logging configuration: from INFO on."""
     if logger.isEnabledFor(level):
         return True
     least = logger.level or logging.INFO
@@ -57,8 +57,8 @@ def shows(level: int) -> bool:
 
 
 def write(level: int, message: str, *values: object, extra: Mapping[str, Any] | None = None) -> None:
-    """Write a record that `shows` lets through; the levels of other loggers are not asked again."""
-    # The caller's frame, which logging itself finds by going through all frames of its own first.
+    """Write a record for which `shows` is True. Levels are not checked again."""
+    # The caller's frame, directly: logging itself walks through all of its own frames to find it.
     caller = sys._getframe(1)  # noqa: SLF001 - documented
     path, function = caller.f_code.co_filename, caller.f_code.co_name
     logger.handle(logger.makeRecord(logger.name, level, path, caller.f_lineno, message, values, None, function, extra))

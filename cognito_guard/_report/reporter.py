@@ -1,4 +1,4 @@
-"""One log line and one event for each thing worth knowing; never a token, never free text from a stranger."""
+"""Makes one log line and one event of each occasion; never with a token or free text from a stranger."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from cognito_guard.events import Event, KeysFailed, KeysFetched, Refused, Verifi
 OnEvent = Callable[[Event], None]
 
 refusals_seen: Final[ContextVar[list[Refused] | None]] = ContextVar("refusals_seen", default=None)
-"""A list that each refusal in this context is added to: tests tell the guard's answers from the app's own by it."""
+"""A list to which each refusal in this context is added, so that tests can tell the guard's answers from the app's."""
 
 _SERVER_ERRORS: Final = 500
 
 
 class Account(NamedTuple):
     """
-    Where a request was refused and why, for people who read logs; all of it printable ASCII.
+    Where a request was refused and why, for people who read logs. All text is printable ASCII.
 
     Attributes:
         method: The HTTP method, or `WEBSOCKET`.
         route: The template of the route that was chosen, or the path as it was sent.
-        found: What the request or its token says, of a form that is safe to show.
+        found: What the request or its token says, in a form that is safe to show.
         accepted: What would have been accepted.
         hint: What to look at.
-        claimed_client_id: The app client that a refused token names, not verified.
+        claimed_client_id: The app client that the refused token names, not verified.
         text: All of this as one sentence.
 
     """
@@ -54,7 +54,7 @@ class Reporter:
 
     Args:
         on_event: Called with each event.
-        timer: Monotonic seconds, by which floods are summarised.
+        timer: Returns monotonic seconds, for the windows of floods.
 
     """
 
@@ -72,8 +72,8 @@ class Reporter:
             self._emit(Verified(principal))
 
     def refused(self, error: RefusalError, principal: Principal | None, account_of: Callable[[], Account]) -> None:
-        """A request was refused; *principal* is known if the token itself was good. Reads the account if need be."""
-        # A signature that does not match is somebody trying; most else is a client that forgot or waited too long.
+        """A request was refused. *principal* is given if the token was valid. The account is made only if needed."""
+        # A signature that does not match may be an attack. Most other reasons are mistakes of a client.
         level = (
             logging.ERROR
             if error.status >= _SERVER_ERRORS
@@ -106,7 +106,7 @@ class Reporter:
                 self._emit(Refused(**fields))
 
     def settle(self) -> None:
-        """Write the counts that are kept back: the app shuts down."""
+        """Write the counts that are not written yet, because the app shuts down."""
         self._flood.close()
 
     def keys_fetched(self, event: KeysFetched) -> None:
@@ -118,7 +118,7 @@ class Reporter:
         self._emit(event)
 
     def keys_failed(self, event: KeysFailed, outlook: str) -> None:
-        """A key set could not be fetched; *outlook* says what that means for requests."""
+        """A key set could not be fetched. *outlook* says what that means for requests."""
         level = logging.WARNING if event.usable else logging.ERROR
         error = "; ".join(filter(None, (event.error, event.advice)))
         line = "keys of %s not fetched: %s; %s; next attempt in %.1f s"
@@ -130,7 +130,7 @@ class Reporter:
             try:
                 self._on_event(event)
             except Exception:  # noqa: BLE001 - whatever it is
-                # A counter that fails must neither open a route nor close one.
+                # An error in on_event must neither open a route nor close one.
                 log.logger.exception("on_event failed for %s", type(event).__name__)
 
 

@@ -1,4 +1,4 @@
-"""What a trace says of a caller, where the app is traced with OpenTelemetry. Never a reason to load it."""
+"""What a trace says about a caller, if the app uses OpenTelemetry. Never loads OpenTelemetry itself."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import sys
 from typing import Final
 
 TRACING: Final = "opentelemetry.trace"
-"""What has been imported in an app that is traced."""
+"""The module that is loaded in an app with tracing."""
 
 
 def annotate(outcome: str, client_id: str | None) -> None:
     """
-    Note on the current span how a token was judged.
+    Record on the current span how a token was judged.
 
     Sets `cognito_guard.outcome`, which is `verified` or the `reason` of a refusal, and `cognito_guard.client_id` once
-    the token is verified. Does nothing unless OpenTelemetry is loaded and the span recorded.
+    the token is verified. Does nothing unless OpenTelemetry is loaded and the span is recorded.
     """
     trace = sys.modules.get(TRACING)
     if trace is not None and (span := trace.get_current_span()).is_recording():

@@ -1,5 +1,5 @@
 """
-Access tokens: a string goes in, the `Principal` it speaks for comes out.
+Access tokens: takes a string, and returns the `Principal` that it was issued to.
 
-Knows nothing of HTTP or ASGI. May import `_keys` and what that may import.
+Does not know HTTP or ASGI.
 """

@@ -1,4 +1,4 @@
-"""Tokens that were verified before: whom they speak for, without checking their signature again."""
+"""Remembers verified tokens, so that their signature is not checked again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cognito_guard._principal import Principal
 from cognito_guard.errors import ConfigurationError
 
 Entry = tuple[Principal, KeySet, str, Key]
-"""Whom a token speaks for, its pool's keys, the `kid` of its key, and the key that had this name then."""
+"""The caller, the key set of the pool, the `kid` of the token's key, and the key that had this `kid` at that time."""
 
 _KIB: Final = 1024
 
@@ -21,12 +21,12 @@ class TokenCache:
     """
     A bounded cache of verified tokens by the digest of `Bearer token`, safe to share between threads.
 
-    It holds no tokens: nothing in it can be used to call anybody. First in, first out, so that a look-up changes
-    nothing. Whether an entry still holds is for the caller to judge.
+    It contains digests, not tokens, so nothing in it can be used to call an API. First in, first out: a look-up changes
+    nothing. The code that looks an entry up must check whether it is still valid.
 
     Args:
-        capacity: How many tokens are remembered, of less than 2 KiB each; longer ones count once for each KiB. 0
-            remembers none.
+        capacity: How many tokens of less than 2 KiB are remembered. A longer one counts once for each KiB. 0 remembers
+            none.
 
     Raises:
         ConfigurationError: The capacity is not a whole number, or negative.
@@ -38,13 +38,13 @@ class TokenCache:
             raise ConfigurationError(f"token_cache must be a number of tokens, 0 for none, got {capacity!r}")
         self.capacity: Final = capacity
         self._entries: Final[dict[bytes, Entry]] = {}
-        # A dict keeps the order too, but finds its first key slowly once many before it were removed.
+        # A dict keeps the order too, but it finds its first key slowly after many were removed.
         self._order: Final[deque[bytes]] = deque()
         self.get: Final[Callable[[bytes | None], Entry | None]] = self._entries.get  # type: ignore[assignment]
 
     def put(self, digest: bytes, entry: Entry, length: int) -> None:
-        """Remember *entry* for a token of that *length*, in place of the oldest if there is no room."""
-        # Without a lock, which a fork could leave locked for ever. Insert first, then queue for eviction; evict once
+        """Remember *entry* for a token of that *length*. Drops the oldest entries if there is no room."""
+        # No lock: a fork could leave it locked for ever. Insert first, then queue for eviction; evict once
         # per append. No entry outlives the queue and popleft never fails.
         entries, order = self._entries, self._order
         entries[digest] = entry
@@ -57,5 +57,5 @@ class TokenCache:
                 return
 
     def clear(self) -> None:
-        """Forget everything: a key was withdrawn, and with it the tokens it signed."""
+        """Forget everything, because a key was withdrawn and its tokens must not be accepted."""
         self._entries.clear()

@@ -1,4 +1,4 @@
-"""The claims of an access token: which ones are accepted, and what they make of a caller."""
+"""Checks the claims of an access token, and makes a `Principal` of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cognito_guard._principal import Principal, signed_principal
 from cognito_guard.errors import AudienceError, ClaimError, ExpiredTokenError
 
 _FAR_FUTURE: Final = 1e15
-"""Seconds since the epoch that no clock will show."""
+"""Seconds since the epoch, beyond any clock."""
 
 _TEXTS: Final = ("scope", "sub", "username", "jti")
 _NO_GROUPS: Final[frozenset[str]] = frozenset()
@@ -22,12 +22,12 @@ def check_claims(  # noqa: C901 - one check after another
     claims: dict[str, Any], pool: UserPool, now: float, leeway: float
 ) -> None:
     """
-    Pass if *claims* are those of a current access token for a client of *pool*.
+    Raise unless *claims* are those of a current access token for a client of *pool*.
 
-    Looks at `token_use`, `client_id`, `exp`, `nbf` if present, whether the token is meant for this API (the rules stand
-    at `UserPool`), and the type of what becomes part of the caller. `iss` led to *pool* already. An `iat` in the future
-    is no reason to refuse: RFC 7519 does not make it one, and clocks differ. Not checked: other claims, the signature,
-    revocation.
+    Checks `token_use`, `client_id`, `exp`, `nbf` if present, whether the token is meant for this API (`UserPool` has
+    the rules), and the types of the claims that become part of the caller. `iss` has already been compared to find
+    *pool*. An `iat` in the future is accepted: RFC 7519 does not forbid it, and clocks differ. Not checked: other
+    claims, the signature, revocation.
 
     Args:
         claims: The payload.
@@ -38,7 +38,7 @@ def check_claims(  # noqa: C901 - one check after another
     Raises:
         ExpiredTokenError: `exp` is not after *now* (exclusive, RFC 7519 section 4.1.4).
         AudienceError: The token is meant for another API.
-        ClaimError: Any other claim is not as it must be.
+        ClaimError: Another claim is missing, has the wrong type, or has a value that is not accepted.
 
     """
     get = claims.get
@@ -69,9 +69,10 @@ def check_claims(  # noqa: C901 - one check after another
 
 def principal_of(claims: dict[str, Any], payload: bytes) -> Principal:
     """
-    Return the caller that *claims* describe, after `check_claims`, and after the signature was found good.
+    Return the caller that *claims* describe. Call it after `check_claims`, and after the signature was verified.
 
-    Before that nothing may come here: what is often the same, such as scopes, is kept once for all callers.
+    Never call it earlier: values that repeat, such as scopes, are kept for all callers, and no unverified value may be
+    among them.
 
     Args:
         claims: The payload.
@@ -83,7 +84,7 @@ def principal_of(claims: dict[str, Any], payload: bytes) -> Principal:
     return signed_principal(
         client_id,
         _scopes(get("scope", "")),
-        # A machine's is its client id: one string for both.
+        # The `sub` of a machine is its client id: share one string.
         client_id if subject == client_id else subject or None,
         get("username") or None,
         frozenset(claims["cognito:groups"]) if "cognito:groups" in claims else _NO_GROUPS,
@@ -101,7 +102,7 @@ def _scopes(scope: str) -> frozenset[str]:
 
 
 def _split(scope: str) -> list[str]:
-    # At single spaces and nothing else: a tab is no separator (RFC 6749 section 3.3).
+    # Split only at single spaces: a tab is not a separator (RFC 6749 section 3.3).
     return [name for name in scope.split(" ") if name]
 
 
@@ -110,19 +111,19 @@ def _is_list_of_strings(value: object) -> bool:
 
 
 def _is_time(value: Any) -> bool:
-    # bool is an int to Python, but not a NumericDate (RFC 7519 section 2); neither are NaN, which compares false,
-    # infinity, and integers that arithmetic with floats could not hold.
+    # A NumericDate (RFC 7519 section 2) is not a bool, which Python counts as an int, and not NaN, infinity, or an
+    # integer too large for a float.
     kind = type(value)
     return (kind is int or kind is float) and -_FAR_FUTURE < value < _FAR_FUTURE
 
 
 def _check_audience(claims: dict[str, Any], client_id: str, scope: str, pool: UserPool) -> None:
-    """Raise AudienceError unless the token is meant for this API: the rules stand at `UserPool`."""
+    """Raise AudienceError unless the token is meant for this API; `UserPool` has the rules."""
     audience = claims.get("aud")
     named = [value for value in (audience if isinstance(audience, list) else [audience]) if isinstance(value, str)]
     if not pool.resource_servers:
         meant_for_us = not pool.audience.isdisjoint(named)
-    # `aud` of the token's own client says nothing about an API: a pre-token-generation trigger may set that one only.
+    # An `aud` with the token's own client does not name an API. A pre-token-generation trigger can set only that one.
     elif "aud" in claims and audience not in (client_id, [client_id]):
         named = [value for value in named if value != client_id]
         meant_for_us = not (pool.resource_servers.isdisjoint(named) and pool.audience.isdisjoint(named))

@@ -1,4 +1,4 @@
-"""From a token to the caller it speaks for."""
+"""Verifies a token, and returns its caller."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from cognito_guard.errors import (
 )
 
 SHUTDOWN_PATIENCE: Final = 0.5
-"""Longest time that a shutdown waits for fetches of keys, in seconds."""
+"""The longest time, in seconds, that a shutdown waits for fetches of keys."""
 
 _SCHEME: Final = b"Bearer "
 
 
 def wall_clock() -> float:
-    """Return the seconds since the epoch. Looks the clock up each time, so that tests which freeze time freeze it."""
+    """Return the seconds since the epoch. Looks up `time.time` at each call: tests that freeze time replace it."""
     return time.time()
 
 
@@ -44,7 +44,7 @@ class _Trusted(NamedTuple):
 
 
 class _Wanted(NamedTuple):
-    """A token can be judged once *keys* hold the key *kid*. Nothing else of the token is kept while it waits."""
+    """The token can be judged after *keys* have the key *kid*. Nothing of the token is kept while it waits."""
 
     keys: KeySet
     kid: str
@@ -52,15 +52,15 @@ class _Wanted(NamedTuple):
 
 class Verifier:
     """
-    Judges access tokens of *pools*, each by that pool's own keys.
+    Judges access tokens of *pools*, each with that pool's own keys.
 
     Attributes:
         pools: The user pools whose tokens are accepted.
-        max_token_length: The longest token that is looked at, in characters.
-        known_headers: Headers of tokens whose signature was good.
+        max_token_length: The longest token that is accepted, in characters.
+        known_headers: Headers of tokens with a valid signature.
 
     Raises:
-        ConfigurationError: No pool, two pools that share an issuer, or an option that is out of its bounds.
+        ConfigurationError: There is no pool, two pools share an issuer, or an option is out of bounds.
 
     """
 
@@ -110,9 +110,9 @@ class Verifier:
 
     def digest(self, credentials: Sequence[bytes]) -> bytes | None:
         """
-        Return by what a request with these *credentials*, the values of its Authorization headers, is remembered.
+        Return the digest under which *credentials*, the values of a request's Authorization headers, are remembered.
 
-        None if it is not: there is no such header, there are several, or it is too long to be looked at.
+        None if they are not remembered: there is no such header, there are several, or it is too long.
         """
         if len(credentials) == 1 and len(credentials[0]) <= self._longest:
             return sha256(credentials[0]).digest()
@@ -120,15 +120,15 @@ class Verifier:
 
     def known(self, digest: bytes | None) -> Principal | None:
         """
-        Return the caller whose credentials have this *digest*, if they were verified before.
+        Return the caller with the credentials of this *digest*, if they were verified before.
 
-        None if they were not, if the token has expired, and if its key is no longer current: then `verify` decides.
+        None if they were not, if the token has expired, or if its key is no longer current. Then `verify` decides.
         """
         entry = self._cache.get(digest)
         if entry is None:
             return None
         principal, keys, kid, key = entry
-        # Asked of the pool's key set each time: a key may have been withdrawn or replaced since.
+        # Ask the key set each time: the key may have been withdrawn or replaced since.
         if keys.get(kid) is not key or self._clock() >= principal.expires_at + self._leeway:
             return None
         self._reporter.verified(principal)
@@ -136,21 +136,21 @@ class Verifier:
 
     async def verify(self, token: str, digest: bytes | None = None) -> Principal:
         """
-        Return who *token* speaks for.
+        Return the caller that *token* was issued to.
 
         Args:
             token: The token.
-            digest: That of the credentials which it was taken from, if they are not `known`.
+            digest: The digest of the credentials that contain it, if they are not `known`.
 
         Raises:
-            InvalidTokenError: It is not to be accepted; see its subclasses.
-            KeysUnavailableError: There are no keys to judge it with, and none could be had.
+            InvalidTokenError: The token is not accepted; see the subclasses.
+            KeysUnavailableError: There are no keys to verify the token with, and none could be fetched.
 
         """
         verdict = self._judge(token, digest)
         while isinstance(verdict, _Wanted):
             await verdict.keys.find(verdict.kid)
-            # Again from the start: time has passed, and strangers who wait must not hold parsed claims.
+            # Judge again from the start: time has passed, and waiting requests do not keep parsed claims in memory.
             verdict = self._judge(token, None)
         return verdict
 
@@ -171,7 +171,7 @@ class Verifier:
         if trusted is None:
             raise ClaimError("iss")
         pool, keys = trusted
-        # Before any key is looked for: a token that could not be good anyway never causes a request.
+        # Check claims before looking for the key: a token that is invalid anyway never causes a fetch.
         check_claims(claims, pool, self._clock(), self._leeway)
         held = keys.get(kid)
         if held is None:
@@ -185,15 +185,15 @@ class Verifier:
         return principal
 
     def now(self) -> float:
-        """Return the seconds since the epoch that times in tokens are compared with."""
+        """Return the time, in seconds since the epoch, that times in tokens are compared with."""
         return self._clock()
 
     def seconds_left(self, principal: Principal) -> float:
-        """Return for how many seconds the token of *principal* is still accepted, by the clock; 0 or less: no more."""
+        """Return for how many seconds the token of *principal* is still accepted; 0 or less if it has expired."""
         return principal.expires_at + self._leeway - self._clock()
 
     def with_seams(self, *, fetch: Fetch, clock: Callable[[], float], timer: Callable[[], float]) -> Verifier:
-        """Return a verifier of the same pools, with the same options, that knows no keys and no tokens yet."""
+        """Return a verifier with the same pools and options, without any keys and tokens yet."""
         return Verifier(
             self.pools,
             leeway=self._leeway,
@@ -208,21 +208,22 @@ class Verifier:
 
     @property
     def token_url(self) -> str | None:
-        """The token endpoint of the first pool that names one."""
+        """The token endpoint of the first pool that has one."""
         return next((trusted.pool.token_url for trusted in self._pools if trusted.pool.token_url), None)
 
     async def prefetch(self) -> None:
         """
-        Fetch the keys of all pools that have none; keys that are due are refreshed in the background.
+        Fetch the keys of all pools that have none.
 
-        The lifespan does so; without one, the first request does.
+        Keys that are due are refreshed in the background. The app's lifespan calls this; without a lifespan, the first
+        request fetches the keys.
 
         Raises:
-            KeysUnavailableError: A pool has no keys, and none could be had.
+            KeysUnavailableError: A pool has no keys, and none could be fetched.
 
         """
         for trusted in self._pools:
-            # All of them before any is waited for.
+            # Start all fetches before waiting for one.
             trusted.keys.refresh_if_due()
         failures: list[KeysUnavailableError] = []
         for trusted in self._pools:
@@ -234,22 +235,22 @@ class Verifier:
             raise failures[0]
 
     async def settle(self) -> None:
-        """Wait until no fetch of keys is under way, `KeyPolicy.timeout` at most for each pool."""
+        """Wait until no fetch of keys is under way; at most `KeyPolicy.timeout` for each pool."""
         for trusted in self._pools:
             await trusted.keys.settle()
 
     async def wind_down(self) -> None:
         """
-        Give the fetches under way a moment to end: what is left is done by daemon threads.
+        Wait a moment for the fetches under way. Daemon threads finish those that take longer.
 
-        No longer, because Mangum shuts an app down after each call of an AWS Lambda function: during an outage each
-        call would wait for a fetch.
+        The wait is short because Mangum shuts an app down after each call of an AWS Lambda function: during an outage,
+        each call would wait for a fetch.
         """
         for trusted in self._pools:
             await trusted.keys.settle(SHUTDOWN_PATIENCE / len(self._pools))
 
     def status(self) -> dict[str, KeyStatus]:
-        """Return how the keys of each pool are, by pool id, ready for JSON: a readiness check."""
+        """Return the state of each pool's keys, by pool id, ready for JSON. Made for a readiness check."""
         return {trusted.pool.pool_id: trusted.keys.status() for trusted in self._pools}
 
 
