@@ -75,7 +75,7 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
     (lambda: make_guard().require_any(handler), "@guard.require_any needs the scopes that are asked for"),
     (lambda: make_guard().require_groups(handler), "require_groups() takes the names of groups, such as 'admins'"),
     (make_guard().authenticated, "leave out the parentheses: write @guard.authenticated, or Depends("),
-    (make_guard().require("a"), "the requirement of orders/a was called without a handler"),
+    (make_guard().require("a"), "the requirement orders/a was called without a handler"),
     (lambda: make_guard().install(Starlette(), public_docs=True), "leave public_docs out, or set openapi_url"),
     (
         lambda: make_guard().install(FastAPI(openapi_url=None), public_docs=True),

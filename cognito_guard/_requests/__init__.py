@@ -1,5 +1,5 @@
 """
-One connection: an ASGI request goes in, the app's own response or a refusal comes out.
+One connection: takes an ASGI request, and sends the app's own response or a refusal.
 
-Knows one request at a time. May import `_tokens`, `_fastapi` and what these may import.
+Knows one request at a time.
 """

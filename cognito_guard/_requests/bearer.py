@@ -1,4 +1,4 @@
-"""RFC 6750 on the wire, in both directions: headers to token, error to challenge."""
+"""RFC 6750 over HTTP, in both directions: from headers to a token, and from an error to a challenge."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cognito_guard.errors import (
 _SCHEME: Final = b"bearer "
 _START: Final = len(_SCHEME)
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-_REALM: Final = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")  # what a quoted string holds without escapes
+_REALM: Final = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")  # the characters of a quoted string that need no escape
 
 
 def authorization(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
@@ -29,18 +29,18 @@ def authorization(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
 
 def bearer_token(values: Sequence[bytes], longest: int) -> str:
     """
-    Return the bearer token in the *values* of the Authorization headers, of any characters: see `fault_of`.
+    Return the bearer token in the *values* of the Authorization headers.
 
-    Only these headers count; the form and query methods of RFC 6750 sections 2.2 and 2.3 are deliberately not
-    supported.
+    Its characters are not checked: see `fault_of`. Only these headers are read. The form and query methods of RFC 6750
+    sections 2.2 and 2.3 are deliberately not supported.
 
     Args:
-        values: What `authorization` found.
-        longest: The longest token that is looked at, in characters.
+        values: The result of `authorization`.
+        longest: The longest token that is accepted, in characters.
 
     Raises:
-        MissingTokenError: There is no such header, or it is of another scheme.
-        InvalidRequestError: There are two, or nothing follows the scheme.
+        MissingTokenError: There is no such header, or it has another scheme.
+        InvalidRequestError: There are several, or nothing follows the scheme.
         MalformedTokenError: The token is longer than *longest*.
 
     """
@@ -64,10 +64,10 @@ def fault_of(token: str, error: RefusalError) -> RefusalError:
     """
     Return what is wrong with a request whose *token* was refused with *error*.
 
-    Credentials that are not a token68 (RFC 9110 section 11.2) are a malformed request. This is checked after a refusal
-    only, because it reads each character, and a JWT that is accepted has no others.
+    Credentials that are not a token68 (RFC 9110 section 11.2) are a malformed request. This is checked only after a
+    refusal, because it reads each character. An accepted JWT has only valid ones.
     """
-    # Whatever is refused for anything else was three segments of base64url.
+    # A token that is refused for another reason has three segments of base64url.
     if isinstance(error, MalformedTokenError) and not _TOKEN68.fullmatch(token):
         return InvalidRequestError("malformed_header")
     return error
@@ -88,10 +88,10 @@ def _challenge(realm: str | None, code: str | None, description: str, scope: str
 
 def check_realm(realm: str | None) -> str | None:
     """
-    Return *realm*, if it can stand in a challenge as it is.
+    Return *realm* if it can be quoted in a challenge.
 
     Raises:
-        ConfigurationError: It cannot.
+        ConfigurationError: *realm* cannot be quoted.
 
     """
     if realm is not None and not (isinstance(realm, str) and _REALM.fullmatch(realm)):

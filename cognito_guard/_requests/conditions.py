@@ -1,4 +1,4 @@
-"""What can be asked of a caller, as plain values: each tells whether a caller meets it, and what it is called."""
+"""The conditions of routes, as plain values. Each decides whether a caller meets it, and has a name."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _log: Final = logging.getLogger("cognito_guard")
 
 
 class Condition(Protocol):
-    """One thing that is asked of a caller. Values of equal content are equal."""
+    """One condition for a caller. Values with equal content are equal."""
 
     @property
     def reason(self) -> str:
-        """Which word of `InsufficientScopeError` refuses a caller who lacks it."""
+        """The `reason` of the `InsufficientScopeError` for a caller that does not meet it."""
         ...
 
     @property
     def needs_request(self) -> bool:
-        """Whether it looks at the request."""
+        """Whether it needs the request."""
         ...
 
     def is_met_by(self, principal: Principal, conn: HTTPConnection | None, /) -> bool:
-        """Return whether *principal* meets it; *conn* is the request, where there is one."""
+        """Return whether *principal* meets it. *conn* is the request, if there is one."""
         ...
 
     def as_data(self) -> dict[str, Any]:
@@ -44,8 +44,8 @@ class Granted:
     The token grants one of several sets of scopes.
 
     Attributes:
-        alternatives: The sets. One set is "all of these", single scopes are "any of these", one empty set asks for
-            nothing but a valid token.
+        alternatives: The sets. One set means "all of these", several sets of one scope mean "any of these", and one
+            empty set means any valid token.
 
     """
 
@@ -63,7 +63,7 @@ class Granted:
 
     @property
     def names(self) -> frozenset[str]:
-        """Every scope that is named."""
+        """Every scope in the sets."""
         return frozenset[str]().union(*self.alternatives)
 
     def as_data(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Granted:
 
 
 ANY_TOKEN: Final = Granted(frozenset({frozenset()}))
-"""A valid token, whatever it grants."""
+"""Any valid token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +121,9 @@ class CallerIs:
 @dataclass(frozen=True, slots=True)
 class That:
     """
-    *predicate* says True of the caller and the request.
+    *predicate* returns True for the caller and the request.
 
-    Anything else that it returns refuses. So does an exception, which is logged.
+    Any other result is a refusal. An exception is a refusal too, and is logged.
     """
 
     predicate: Predicate
@@ -136,7 +136,7 @@ class That:
         try:
             return self.predicate(principal, conn) is True
         except Exception:  # noqa: BLE001 - of the app's own; it refuses
-            _log.exception("the condition %r raised, which refuses the request", self.label)
+            _log.exception("the condition %r raised an exception, so the request is refused", self.label)
             return False
 
     def as_data(self) -> dict[str, Any]:

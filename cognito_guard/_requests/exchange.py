@@ -1,4 +1,4 @@
-"""One request that a guard hands on to the app, and what the app answers."""
+"""Passes one request to the app, and its answer back."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger
 from cognito_guard.errors import RefusalError
 
 _FIRST_REDIRECT: Final = 300
-"""From this status on an answer says no: a redirect to a login page, or an error."""
+"""From this status on, an answer refuses: it is a redirect to a login page, or an error."""
 
 
 class Anonymous(UnauthenticatedUser):
-    """What `request.user` is on a public route when there is no caller."""
+    """The `request.user` of a public route without a caller."""
 
 
 class Credentials(AuthCredentials):
     """
-    What `request.auth` is: the *granted* scopes, in a new list on each access.
+    The `request.auth`: the *granted* scopes, in a new list on each access.
 
-    Immutable, since all requests whose tokens grant the same have the same object.
+    Immutable, because all requests with the same scopes share one object.
     """
 
     __slots__ = ("_granted",)
@@ -44,19 +44,19 @@ class Credentials(AuthCredentials):
         return list(self._granted)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError("request.auth belongs to many requests; keep what belongs to one in request.state")
+        raise AttributeError("many requests share request.auth; use request.state for data of one request")
 
 
 _NO_CREDENTIALS: Final = Credentials(frozenset())
-# What tokens grant is often the same: the set itself is kept once for all of them.
+# Many tokens grant the same scopes, so one object is kept for each set.
 credentials_of: Final = lru_cache(maxsize=256)(Credentials)
 
 
 def gate(state: RequestState, guarded: Scope, send: Send) -> Send:
-    """Return the `send` that an app gets: once the request is refused nothing of the app's own gets out."""
+    """Return the `send` for the app. After a refusal, it drops everything that the app sends."""
 
     # A closure, not a method: the scope holds the state and servers hold scope and send together; a method would make a
-    # reference cycle. A plain function, since a coroutine would cost each message a frame more.
+    # reference cycle. A plain function, because a coroutine would add a frame to each message.
     def send_unless_refused(message: Message) -> Awaitable[None]:
         stranger = state.stranger
         if stranger is None and state.refusal is None:
@@ -75,36 +75,36 @@ def gate(state: RequestState, guarded: Scope, send: Send) -> Send:
 
 
 def enter(scope: Scope, state: RequestState) -> GuardedScope:
-    """Return the scope that an app gets for *scope*: with the caller, and judging each choice of a route."""
+    """Return the scope for the app: *scope* with the caller, which judges each choice of a route."""
     principal = state.principal
     states = (state,)
     if SCOPE_KEY in scope:
-        # Servers may ask one app after another with the same scope: what is over counts no more.
+        # Servers may call several apps in turn with the same scope. Finished passes do not count any more.
         states = (*(each for each in scope[SCOPE_KEY] if _counts(each, scope)), state)
         is_ours = isinstance(scope.get("user"), Principal | Anonymous | None)
     else:
-        # What an outer middleware of the app's own has put here is left alone.
+        # Do not replace what an outer middleware of the app has set.
         is_ours = "user" not in scope and "auth" not in scope
     scope[SCOPE_KEY] = states
     if is_ours:
         scope["user"] = principal or Anonymous()
         scope["auth"] = _NO_CREDENTIALS if principal is None else credentials_of(principal.scopes)
     if "state" not in scope:
-        # Shared with middleware outside, which reads request.state when the response passes.
+        # Outer middleware reads this request.state when the response passes.
         scope["state"] = {}
     return behind(scope, states)
 
 
 def _counts(state: RequestState, scope: Scope) -> bool:
-    """Return whether an outer pass has a say in the request with *scope*."""
+    """Return whether an outer pass still counts for the request with *scope*."""
     stranger = state.stranger
-    # A stranger who has arrived may send requests on that have credentials of their own.
+    # A stranger's public handler may send further requests with other credentials.
     left = stranger is not None and stranger.arrived and authorization(scope["headers"]) != authorization(state.headers)
     return not state.is_over and not left
 
 
 async def answer(state: RequestState, app: object, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request that was refused, unless *app*, or one inside it, has done so."""
+    """Answer a refused request, unless *app*, or an app inside it, has done so."""
     if state.refusal is not None and not state.is_answered:
         apps = (scope.get("app"), app)
         refusals = internals_of(state.guard).refusals
@@ -112,12 +112,12 @@ async def answer(state: RequestState, app: object, scope: Scope, receive: Receiv
 
 
 def is_only(error: Exception, refusal: RefusalError | None) -> bool:
-    """Return whether *error* says nothing but *refusal*."""
+    """Return whether *error* has no other cause than *refusal*."""
     if refusal is None:
         return False
     if isinstance(error, ExceptionGroup):
         return error.split(lambda each: each is refusal)[1] is None
-    # Starlette raises a RuntimeError from a refusal whose answer was kept back here.
+    # Starlette raises a RuntimeError from a refusal if the answer to it was dropped here.
     return error is refusal or error.__cause__ is refusal
 
 

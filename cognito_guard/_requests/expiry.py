@@ -1,4 +1,4 @@
-"""Websockets that end with the token they were opened with."""
+"""Closes websockets when the token that opened them expires."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cognito_guard._principal import Principal
 from cognito_guard._tokens.verifier import Verifier
 
 UNAUTHORIZED: int = 3000
-"""The registered code for a socket that is closed because credentials are missing (IANA, WebSocket Close Codes)."""
+"""The registered close code for missing credentials (IANA, WebSocket Close Codes)."""
 
 
 def until_expiry(
@@ -18,8 +18,8 @@ def until_expiry(
     """
     Return *receive* and *send* of a websocket that close it, with code 3000, once the token of *principal* has expired.
 
-    Both look at the guard's clock. A socket on which nothing happens is closed by a timer. Those of a request, and of a
-    websocket without a caller, are returned as they are.
+    Both read the guard's clock. A timer closes an idle websocket. For an HTTP request, or a websocket without a caller,
+    they are returned unchanged.
     """
     if scope["type"] != "websocket" or principal is None:
         return receive, send
@@ -42,7 +42,7 @@ def until_expiry(
     async def send_until_expiry(message: Message) -> None:
         if verifier.seconds_left(principal) <= 0:
             await close()
-            # Starlette turns it into a WebSocketDisconnect.
+            # Starlette turns this into a WebSocketDisconnect.
             raise OSError("the access token has expired")
         await send(message)
 

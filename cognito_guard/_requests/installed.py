@@ -1,4 +1,4 @@
-"""Which guards are installed on an app, and what else stands in front of its routes."""
+"""The guards that are installed on an app, and the other middleware in front of its routes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cognito_guard._requests.internals import HasInternals
 
 
 class Installed(NamedTuple):
-    """A guard in the list of an app's middleware: its place there, and the paths that it opens."""
+    """A guard in an app's list of middleware: its place in the list, and the paths that it opens."""
 
     place: int
     guard: HasInternals
@@ -36,21 +36,21 @@ def middleware_of(app: object) -> list[Middleware]:
 
 
 def options_of(entry: Middleware) -> dict[str, Any]:
-    """Return the arguments of *entry* by name, also those that were given by position."""
+    """Return the arguments of *entry* by name, including positional ones."""
     try:
-        # A stand-in for the app that is wrapped.
+        # A placeholder for the wrapped app.
         return inspect.signature(entry.cls).bind(None, *entry.args, **entry.kwargs).arguments
     except (TypeError, ValueError):
         return {}
 
 
 def is_guard_middleware(cls: object) -> bool:
-    """Return whether *cls* is `CognitoGuardMiddleware` or a class made of it."""
+    """Return whether *cls* is `CognitoGuardMiddleware` or a subclass."""
     return bool(getattr(cls, "is_cognito_guard", False))
 
 
 def chain_of(app: Any) -> Iterator[Any]:
-    """Yield *app* and what it wraps, as far as `.app` leads, up to what has routes."""
+    """Yield *app* and the apps that it wraps, following `.app`, up to one that has routes."""
     seen: set[int] = set()
     while app is not None and id(app) not in seen:
         seen.add(id(app))

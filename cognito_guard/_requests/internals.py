@@ -1,4 +1,4 @@
-"""What the request path needs of a guard."""
+"""The parts of a guard that requests need."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Internals:
     The parts of one guard.
 
     Attributes:
-        verifier: Judges tokens. Tests replace it, and with it clock and keys.
-        refusals: Answers what is refused.
-        check: Called with an app before it serves; raises `ConfigurationError` if it must not.
+        verifier: Judges tokens. Tests replace it, to replace clock and keys.
+        refusals: Answers refused requests.
+        check: Called with an app before it serves. Raises `ConfigurationError` if it must not serve.
         announce: Called with an app that has started.
         close_on_expiry: Whether websockets are closed when their token expires.
-        has_public: Whether anything was marked public.
-        scope_descriptions: What scopes are about, by scope.
+        has_public: Whether any handler or app is marked public.
+        scope_descriptions: The description of each scope.
 
     """
 

@@ -1,4 +1,4 @@
-"""Where a request would go, found by asking the app's own routes: whether it is worth letting a stranger try."""
+"""Asks the app's own routes where a request would go, and whether a stranger may try it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from cognito_guard._requests.installed import chain_of, installed_on, middleware
 from cognito_guard._requests.marks import endpoint_marks, marks_of
 from cognito_guard._requests.requirement import requirements_of
 
-# Middleware that hands requests on to its .app, whatever else it does.
+# Middleware that passes requests on to its .app.
 _FAITHFUL: Final = ("starlette.", "fastapi.", "cognito_guard.")
 _MOST_MIDDLEWARE: Final = 50
 
 
 class Way(NamedTuple):
     """
-    A way that a stranger may try.
+    The way of a request that a stranger may try.
 
     Attributes:
         mounts: The apps of the mounts and hosts on it, by `id`; True for one that is public as a whole.
-        redirect: The path that the app would redirect the request to, if that is what awaits it.
+        redirect: The path to which the app would redirect the request, if it would.
         is_open: Whether it leads through an app that is public as a whole.
 
     """
@@ -41,7 +41,7 @@ _START: Final = Way({})
 
 
 def route_path(scope: Scope) -> str:
-    """Return the path of *scope* within its app, without `root_path`, as Starlette's router sees it."""
+    """Return the path of *scope* in its app, without `root_path`, as Starlette's router sees it."""
     path: str = scope["path"]
     root_path: str = scope.get("root_path", "")
     if root_path and (path == root_path or path.startswith(root_path + "/")):
@@ -51,7 +51,7 @@ def route_path(scope: Scope) -> str:
 
 def public_way(app: object, scope: Scope, guard: object, way: Way = _START) -> Way | None:
     """
-    Return the way to what is public where *app* would send this request, or None if that is not public.
+    Return the way to the public route or app where *app* would send this request; None if it is not public.
 
     Follows mounts, hosts and FastAPI's included routers, in the router's own order. Costs some microseconds for each
     route passed over.
@@ -72,7 +72,7 @@ def public_way(app: object, scope: Scope, guard: object, way: Way = _START) -> W
 
 
 def _way_by(route: Any, scope: Scope, guard: object, way: Way) -> Way | None:
-    """Return the way by *route*, whose match *scope* has been told of, or None if it is not public."""
+    """Return the way through *route*, after its match was put into *scope*; None if it is not public."""
     actual, endpoint = actual_route(route), scope.get("endpoint")
     if isinstance(actual, Mount | Host):
         base = app_of(actual)
@@ -88,13 +88,13 @@ def _way_by(route: Any, scope: Scope, guard: object, way: Way) -> Way | None:
 
 def preflight_way(app: object, scope: Scope, place: int, mounts: Mapping[int, bool] | None = None) -> Way | None:
     """
-    Return the way to a `CORSMiddleware` that would answer this preflight, or None if none would.
+    Return the way to a `CORSMiddleware` that would answer this preflight; None if there is none.
 
     Args:
-        app: The app that the request is on its way to.
+        app: The app that the request goes to.
         scope: The request.
-        place: From which of the app's own middleware on it is still ahead.
-        mounts: As in `Way`: those passed so far.
+        place: The index of the first middleware of the app that is still ahead.
+        mounts: The mounts passed so far, as in `Way`.
 
     """
     mounts = mounts or {}
@@ -112,36 +112,36 @@ def preflight_way(app: object, scope: Scope, place: int, mounts: Mapping[int, bo
         return None
     child_scope = found[1]
     on_the_way = {**mounts, id(child_scope.get("endpoint")): False}
-    # The middleware of the mount itself first.
+    # First the middleware of the mount itself.
     if any(_answers_preflights(type(each)) for each in chain_of(actual.app)):
         return Way(on_the_way)
     return preflight_way(app_of(actual), {**scope, **child_scope}, 0, on_the_way)
 
 
 def _answers_preflights(cls: Any) -> bool:
-    # A subclass may pass preflights on.
+    # Not a subclass: it may pass preflights on.
     return getattr(cls, "__call__", None) is CORSMiddleware.__call__  # noqa: B004 - the very function
 
 
 def place_in(app: object, guard: object) -> int | None:
-    """Return from which of the middleware of *app* on it is behind *guard*, or None if that is not installed there."""
+    """Return the index of the first middleware of *app* behind *guard*; None if *guard* is not installed there."""
     return next((each.place + 1 for each in installed_on(app) if each.guard is guard), None)
 
 
 def routes_of(app: object) -> Sequence[BaseRoute] | None:
-    """Return the routes of *app*, also through middleware of Starlette around it, or None if it has none to look at."""
+    """Return the routes of *app*, also if Starlette's middleware wraps it; None if they cannot be inspected."""
     return _inside(app)[0]
 
 
 def app_of(route: Mount | Host) -> object:
-    """Return the app that a mount or a host leads to, within the middleware that it puts around it."""
+    """Return the app of a mount or a host, without the middleware that the mount puts around it."""
     base = getattr(route, "_base_app", None)
-    # It does not change when another app is put in its place.
+    # This does not change when the app of the mount is replaced.
     return base if base is not None and _is_inside(base, route.app) else route.app
 
 
 def _is_inside(base: object, app: object) -> bool:
-    """Return whether *base* is *app*, or what one middleware after another keeps as the app that it is around."""
+    """Return whether *base* is *app*, or an app that middleware around it leads to."""
     pending, seen = [app], set[int]()
     while pending and len(seen) < _MOST_MIDDLEWARE:
         each = pending.pop()
@@ -156,7 +156,7 @@ def _is_inside(base: object, app: object) -> bool:
 def _first_match(routes: Sequence[BaseRoute], scope: Scope) -> tuple[Any, Scope] | None:
     partial: tuple[Any, Scope] | None = None
     path, plain = route_path(scope), plain_routes(scope)
-    # Most routes are passed over by what they would ask first: a tenth of the time where there are many.
+    # Most routes are skipped by their own first check. With many routes, this takes a tenth of the time.
     near = [route for route in routes if type(route) not in plain or route.path_regex.match(path)]  # type: ignore[attr-defined]
     for route in flattened(near):
         match, child_scope = matches(route, scope)
@@ -168,18 +168,18 @@ def _first_match(routes: Sequence[BaseRoute], scope: Scope) -> tuple[Any, Scope]
 
 
 def _inside(app: Any) -> tuple[Sequence[BaseRoute] | None, str, bool]:
-    """Return the routes in *app*, the root path that it gives requests, and whether it redirects to mend slashes."""
+    """Return the routes of *app*, the root path that it sets, and whether it redirects to add or remove a slash."""
     root_path = ""
     while not isinstance(app, Router):
         if isinstance(app, Starlette):
             root_path = getattr(app, "root_path", "") or root_path
             app = app.router
         elif isinstance(app, BaseRoute):
-            # A route that is used as an app.
+            # A route used as an app.
             return [app], root_path, False
         elif isinstance(app, BaseHTTPMiddleware) or type(app).__module__.startswith(_FAITHFUL):
             app = getattr(app, "app", None)
         else:
-            # Other objects may keep an app in .app, and pass requests on to another one.
+            # Other objects may have an app in .app, but pass requests on to another one.
             return None, "", False
     return app.routes, root_path, app.redirect_slashes

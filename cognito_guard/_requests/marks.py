@@ -1,8 +1,8 @@
 """
-What decorators leave on handlers.
+The marks that decorators put on handlers.
 
-A public mark counts for the very object that it was put on. A requirement counts for whatever is put around that
-object as well: a wrapper, a partial, a bound method.
+A public mark counts only for the object that it was put on. A requirement also counts for everything around that
+object: a wrapper, a partial, a bound method.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Marks:
     The marks of one object.
 
     Attributes:
-        owner: The object. `functools.wraps` copies attributes: on any other object these marks are copies.
-        requirements: What is asked of callers, the outermost decorator first.
-        public: The guards that let everyone reach it.
-        results: What decorators made of the object: guarded or public twins of it.
+        owner: The object. `functools.wraps` copies attributes, so on any other object these marks are copies.
+        requirements: The requirements, those of the outermost decorator first.
+        public: The guards for which it is public.
+        results: The guarded or public copies that decorators made of the object.
 
     """
 
@@ -52,7 +52,7 @@ _NONE: Final = Marks(None)
 def marks_of(handler: object) -> Marks:
     """Return the marks that count for *handler*."""
     if type(handler) is types.FunctionType:
-        # The case of nearly every handler.
+        # Nearly all handlers take this path.
         attributes = handler.__dict__
         if _MARKS in attributes:
             marks: Marks = attributes[_MARKS]
@@ -85,7 +85,7 @@ def endpoint_marks(endpoint: Any, method: str) -> Marks:
 
 
 def mark_required(result: Callable[..., Any], handler: object, requirement: object) -> None:
-    """Note that *result* is *handler* with *requirement* around it."""
+    """Record that *result* is *handler* with *requirement* around it."""
     requirements = tuple(dict.fromkeys((requirement, *marks_of(handler).requirements)))
     setattr(result, _MARKS, Marks(result, requirements))
     _note_result(handler, result)
@@ -93,10 +93,10 @@ def mark_required(result: Callable[..., Any], handler: object, requirement: obje
 
 def mark_public(handler: T, guard: object) -> T:
     """
-    Return *handler* marked as open to everyone: a twin of a function or method, any other object itself.
+    Return *handler* marked as open to everyone: a marked copy of a function or method, any other object itself.
 
     Raises:
-        ConfigurationError: It has a requirement as well, or cannot be marked.
+        ConfigurationError: It has a requirement too, or cannot be marked.
 
     """
     if isinstance(handler, staticmethod | classmethod):
@@ -108,7 +108,7 @@ def mark_public(handler: T, guard: object) -> T:
     marks = marks_of(handler)
     if marks.requirements:
         raise ConfigurationError(
-            f"{name_of(handler)} cannot be public and have a requirement; drop one of the decorators"
+            f"{name_of(handler)} cannot be public and have a requirement; remove one of the decorators"
         )
     twin: T = _twin(handler)
     holder = getattr(twin, "__func__", twin)
@@ -125,13 +125,13 @@ def mark_public(handler: T, guard: object) -> T:
 
 
 def results_of(handler: object) -> list[object]:
-    """Return what decorators made of *handler*, where *handler* itself is without the mark."""
+    """Return the objects that decorators made of *handler*, if *handler* itself does not have the mark."""
     own = _found_on(handler)
     return own.results if own is not None else []
 
 
 def innermost(handler: Any) -> Any:
-    """Return what *handler* calls in the end: without partials."""
+    """Return the function that *handler* finally calls, without partials."""
     while isinstance(handler, functools.partial):
         handler = handler.func
     return handler
@@ -144,7 +144,7 @@ def name_of(handler: object) -> str:
 
 
 def within(handler: Any) -> Iterator[Any]:
-    """Yield *handler* and what it is put around, outermost first."""
+    """Yield *handler* and the objects that it wraps, outermost first."""
     seen: set[int] = set()
     while handler is not None and id(handler) not in seen:
         seen.add(id(handler))
@@ -157,7 +157,7 @@ def within(handler: Any) -> Iterator[Any]:
 
 
 def _requirements_on(handler: object) -> tuple[Any, ...]:
-    # Also from the class of an object that is called, its __call__, and a class that a class inherits from.
+    # Also those of the class of a callable object, of its __call__, and of base classes.
     for holder in (handler, type(handler), getattr(type(handler), "__call__", None)):  # noqa: B004 - what it calls
         marks = getattr(holder, _MARKS, None)
         if isinstance(marks, Marks):
@@ -166,7 +166,7 @@ def _requirements_on(handler: object) -> tuple[Any, ...]:
 
 
 def _found_on(handler: object) -> Marks | None:
-    """Return the marks that were put on *handler*, its function, or the class of which it is the one object called."""
+    """Return the marks on *handler*, on its function, or on its class if it is a callable object."""
     holder = getattr(handler, "__func__", handler)
     for place in (holder, type(holder)):
         marks = getattr(place, "__dict__", {}).get(_MARKS)
@@ -186,7 +186,7 @@ def _note_result(handler: object, result: object) -> None:
 
 
 def _twin(handler: Any) -> Any:
-    """Return a copy of a function or method, so that a mark on it opens no other route of the same function."""
+    """Return a copy of a function or method: a mark on it does not open other routes of the same function."""
     if inspect.ismethod(handler):
         return types.MethodType(_twin(handler.__func__), handler.__self__)
     if isinstance(handler, functools.partial):
@@ -198,7 +198,7 @@ def _twin(handler: Any) -> Any:
     )
     twin.__kwdefaults__ = handler.__kwdefaults__
     functools.update_wrapper(twin, handler)
-    # A copy, not a wrapper: it is put around what the handler is put around, if anything.
+    # A copy, not a wrapper: it wraps what the handler wraps, if anything.
     del vars(twin)["__wrapped__"]
     vars(twin).update(vars(handler))
     return twin

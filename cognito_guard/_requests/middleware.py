@@ -1,4 +1,4 @@
-"""The middleware: tells who calls, lets strangers try what is public, and refuses everyone else."""
+"""The middleware: identifies the caller, lets strangers try public routes, and refuses everyone else."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ _log: Final = logging.getLogger("cognito_guard")
 
 class CognitoGuardMiddleware:
     """
-    Lets requests through to *app* if they carry a valid access token, or if they are for a public route.
+    Lets requests through to *app* if they have a valid access token, or if they are for a public route.
 
-    Usually put in place by `CognitoGuard.install`. Around an app by hand, it belongs inside of all middleware that
-    rewrites paths or methods, because it looks at the request as it is here.
+    `CognitoGuard.install` usually adds it. If you wrap an app yourself, put this inside of all middleware that rewrites
+    paths or methods, because it judges the request as it arrives here.
 
     Args:
         app: Any ASGI app. Public routes are found where it has Starlette's or FastAPI's routes.
         guard: Judges tokens.
         public_paths: Pairs of method and exact path (below `root_path`) that are open, for routes which cannot be
             marked with `guard.public`. A websocket's method is `WEBSOCKET`.
-        check: Called when the app starts, or else with its first connection; raises if it must not serve.
-        announce: Called once the app has started, with its keys loaded if they can be; or else after *check*.
+        check: Called when the app starts, or else at its first connection. Raises if the app must not serve.
+        announce: Called after the app has started and its keys were fetched, if possible; without a lifespan, after
+            *check*.
 
     Raises:
-        ConfigurationError: A public path is not such a pair.
+        ConfigurationError: A public path does not have this form.
 
     """
 
@@ -66,8 +67,7 @@ class CognitoGuardMiddleware:
         """
         Serve one connection.
 
-        Once the request is refused nothing that the app sends gets out, save the answer of its own handler for such
-        errors.
+        After a refusal, everything that the app sends is dropped, except the answer of its own handler for such errors.
         """
         if self._check is not None:
             await self._run_check(self._check, scope, send)
@@ -87,7 +87,7 @@ class CognitoGuardMiddleware:
         outer_app = scope.get("app", self.app)
         if internals.close_on_expiry:
             receive, send = until_expiry(scope, state.principal, internals.verifier, receive, send)
-        # From here on in this one coroutine: each more costs every request a frame.
+        # The rest is in this one coroutine: each further one would add a frame to every request.
         guarded = enter(scope, state)
         previous = current_scope.get()
         current_scope.set(guarded)
@@ -101,23 +101,24 @@ class CognitoGuardMiddleware:
             if state.refusal is not None:
                 await answer(state, outer_app, guarded, receive, send)
         finally:
-            # Not reset(), which raises where the server ends the request in another context.
+            # Not reset(): it raises if the server ends the request in another context.
             current_scope.set(previous)
             state.is_over = True
 
     async def _identify(
         self, scope: Scope, receive: Receive, send: Send, values: Sequence[bytes], digest: bytes | None
     ) -> RequestState | None:
-        """Return the state of a request that may go on, or None if it was answered."""
+        """Return the state of a request that may continue; None if it was answered."""
         internals = self._internals
         token: str | None = None
         try:
             token = bearer_token(values, internals.verifier.max_token_length)
-            # Other spellings are remembered as this one: a token has one entry, and cannot drive out all others.
+            # All spellings have the same digest: a token has one entry, so it cannot push out the others.
             is_plain = values[0] == f"Bearer {token}".encode("latin-1")
             principal = await internals.verifier.verify(token, digest if is_plain else None)
         except RefusalError as error:
-            # Without its traceback: the scope keeps the error, and the traceback keeps the scope, a reference cycle.
+            # Drop the traceback: the scope holds the error, and the traceback holds the scope, which would be a
+            # reference cycle.
             reason = (error if token is None else fault_of(token, error)).with_traceback(None)
             stranger = Stranger(reason)
             state = RequestState(self.guard, scope["headers"], None, stranger)
@@ -136,19 +137,19 @@ class CognitoGuardMiddleware:
         return RequestState(self.guard, scope["headers"], principal)
 
     def _let_in_before(self, scope: Scope) -> Principal | None:
-        """Return the caller, if this guard has let in this very request further out."""
+        """Return the caller if an outer pass of this guard has let in this very request."""
         for state in states_of(scope):
             if state.guard is self.guard and state.headers is scope["headers"] and not state.is_over:
                 return state.principal
         return None
 
     def _way(self, stranger: Stranger, scope: Scope) -> Way | None:
-        """Return the way that a stranger may try, or None; what was really chosen is looked at again on arrival."""
-        # Servers pass on any method that is sent, "WEBSOCKET" too.
+        """Return the way that a stranger may try, or None. The route that is really chosen is judged again."""
+        # Servers accept any method, even "WEBSOCKET".
         method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
         if (method, route_path(scope)) in self.public_paths and (method != "WEBSOCKET" or "method" not in scope):
             stranger.open_path = place_of(scope)
-            # Where there are routes, the one that is chosen there is looked at.
+            # If there are routes, the chosen route decides.
             stranger.arrived = routes_of(self._ahead(scope)[0]) is None
             return Way({})
         has_public = self._internals.has_public
@@ -158,13 +159,13 @@ class CognitoGuardMiddleware:
         stranger.preflight = _is_preflight(scope)
         if not (stranger.preflight or has_public):
             return None
-        # A copy, since FastAPI's routes leave notes in the scope that they are asked about.
+        # A copy, because FastAPI's routes write into the scope while matching.
         asked = dict(members_of(scope))
         try:
             app, place = self._ahead(scope)
             way = public_way(app, asked, self.guard)
             if way is not None and way.redirect is not None:
-                # To what is public all the way from here, not only in the app that redirects.
+                # The target must be public from here on, not only within the app that redirects.
                 target = public_way(app, asked | {"path": way.redirect}, self.guard)
                 return None if target is None or target.redirect is not None else way
             return preflight_way(app, asked, place) if way is None and stranger.preflight else way
@@ -172,9 +173,9 @@ class CognitoGuardMiddleware:
             return None
 
     def _ahead(self, scope: Scope) -> tuple[object, int]:
-        """Return the app whose routes are ahead, and from which of its middleware on."""
+        """Return the app whose routes are ahead, and the index of its first middleware that is ahead."""
         app = scope.get("app")
-        # Middleware of the app's own hides the routes behind it; where it ends is known if Starlette put it there.
+        # The app's own middleware hides the routes behind it, but its place is known if Starlette added it.
         place = place_in(app, self.guard) if routes_of(self.app) is None else None
         return (self.app, 0) if place is None else (app, place)
 
@@ -183,7 +184,8 @@ class CognitoGuardMiddleware:
             check()
         except ConfigurationError as error:
             if scope["type"] == "lifespan":
-                # Sent and raised: servers may take an exception alone to mean that there is no lifespan.
+                # Send the failure and raise: from an exception alone, servers may conclude that the app has no
+                # lifespan.
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
         self._check = None
@@ -199,10 +201,10 @@ class CognitoGuardMiddleware:
                 try:
                     await self._internals.verifier.prefetch()
                 except KeysUnavailableError:
-                    _log.warning("starting without keys; requests are answered with 503 until they can be fetched")
+                    _log.warning("starting without keys; requests are answered with 503 until the keys can be fetched")
                 self._announce()
             elif message["type"] == "lifespan.shutdown.complete":
-                # Before it is sent: servers may end the process right after.
+                # Before the message is sent: servers may end the process right after it.
                 await self._internals.verifier.wind_down()
                 self._internals.refusals.settle()
             await send(message)
@@ -215,7 +217,7 @@ def check_public_paths(public_paths: Collection[tuple[str, str]]) -> frozenset[t
     Return *public_paths* as a set.
 
     Raises:
-        ConfigurationError: One is not a pair of an upper-case method and a plain path.
+        ConfigurationError: A member is not a pair of an upper-case method and a plain path.
 
     """
     for entry in public_paths:
@@ -225,7 +227,7 @@ def check_public_paths(public_paths: Collection[tuple[str, str]]) -> frozenset[t
             ):
                 continue
         raise ConfigurationError(
-            "public_paths holds pairs of a method and an exact path, such as ('GET', '/openapi.json'), "
+            "public_paths takes pairs of a method and an exact path, such as ('GET', '/openapi.json'), "
             f"without wildcards or parameters; got {entry!r}"
         )
     return frozenset(public_paths)

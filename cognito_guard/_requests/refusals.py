@@ -1,4 +1,4 @@
-"""Builds the response to a refused request: the only place that answers in place of the app."""
+"""Builds the response to a refused request. This is the only place that answers instead of the app."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ from cognito_guard.errors import KeysUnavailableError, RefusalError
 
 OnError = Callable[[HTTPConnection, RefusalError], Response | Awaitable[Response]]
 
-# Registered codes for a socket that is closed because credentials or permission are missing (IANA, WebSocket Close
-# Codes).
+# The registered close codes for missing credentials and missing permission (IANA, WebSocket Close Codes).
 _CLOSE_CODES: Final = {403: 3003, 500: 1011, 503: 1013}
 _UNAUTHORIZED: Final = 3000
 
@@ -36,12 +35,12 @@ class Refusals:
     Builds the responses to refused requests.
 
     Args:
-        realm: The protection space to name in challenges (RFC 9110 section 11.5), or None.
-        on_error: Makes the response in place of the JSON body; may be a coroutine function.
-        reporter: Told of each refusal.
+        realm: The realm for challenges (RFC 9110 section 11.5), or None.
+        on_error: Returns the response instead of the JSON object. May be a coroutine function.
+        reporter: Is told about each refusal.
 
     Raises:
-        ConfigurationError: The realm cannot stand in a header.
+        ConfigurationError: The realm cannot be quoted in a header.
 
     """
 
@@ -53,14 +52,14 @@ class Refusals:
     def prepare(
         self, error: RefusalError, principal: Principal | None, scope: Scope, verifier: Verifier
     ) -> RefusalError:
-        """Report *error*, and return a copy of it that has the headers of its answer."""
+        """Report *error*, and return a copy with the headers of its answer."""
         self._reporter.refused(
             error, principal, lambda: account_of(error, principal, scope, authorization(scope["headers"]), verifier)
         )
         return error.with_headers(self._headers(error))
 
     def settle(self) -> None:
-        """Have the refusals of a flood told that were counted and not told yet."""
+        """Write the counts of refusals that are not written yet."""
         self._reporter.settle()
 
     def _headers(self, error: RefusalError) -> dict[str, str]:
@@ -69,7 +68,7 @@ class Refusals:
         return {"www-authenticate": challenge(error, self._realm)}
 
     def is_left_to(self, app: object, error: RefusalError) -> bool:
-        """Return whether *app* answers *error* by itself, with a handler that was registered for it."""
+        """Return whether *app* answers *error* itself, with a registered handler."""
         return self._on_error is None and _handler(app, error) is not None
 
     async def send(
@@ -85,7 +84,7 @@ class Refusals:
         """
         Answer with *error*: by `on_error`, by a handler that one of *apps* registered, or with a JSON object.
 
-        A websocket that *is_open*, or of a server without the denial extension, is closed.
+        A websocket is closed if it *is_open*, or if the server does not have the denial extension.
         """
         denies = not is_open and "websocket.http.response" in scope.get("extensions", {})
         if scope["type"] == "websocket" and not denies:
@@ -116,7 +115,7 @@ class Refusals:
 
 
 async def _send_json(scope: Scope, send: Send, error: RefusalError) -> None:
-    """Send what `JSONResponse` would, whose making costs as much as all else of a refusal."""
+    """Send the same as `JSONResponse`. Making one would take as long as the rest of a refusal."""
     body, headers = _json(error.code or error.reason, error.description)
     own = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (error.headers or {}).items()]
     prefix = "websocket." if scope["type"] == "websocket" else ""
@@ -124,7 +123,7 @@ async def _send_json(scope: Scope, send: Send, error: RefusalError) -> None:
     await send({"type": f"{prefix}http.response.body", "body": body})
 
 
-# Of a fixed vocabulary: see `cognito_guard.errors`.
+# The strings come from a fixed vocabulary: see `cognito_guard.errors`.
 @lru_cache(maxsize=64)
 def _json(code: str, description: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     response = JSONResponse({"error": code, "error_description": description})
@@ -132,23 +131,23 @@ def _json(code: str, description: str) -> tuple[bytes, list[tuple[bytes, bytes]]
 
 
 def _fastapi_handler(app: object) -> Callable[[Any, Any], Any] | None:
-    """Return what *app* registered for FastAPI's HTTPException, a subclass of Starlette's, of which ours is none."""
+    """Return the handler that *app* registered for FastAPI's HTTPException. Ours is a subclass of Starlette's only."""
     handler: Callable[[Any, Any], Any] | None = _handlers(app).get(http_exception())
     return handler
 
 
 def _handler(app: object, error: RefusalError) -> Callable[[Any, Any], Any] | None:
-    """Return what *app* itself registered for *error*, its status, or a class it belongs to, down to HTTPException."""
+    """Return the handler that *app* itself registered for *error*: for its status, or for one of its classes."""
     handlers = _handlers(app)
     classes = type(error).__mro__
     for key in (error.status, *classes[: classes.index(HTTPException) + 1]):
         handler: Callable[[Any, Any], Any] | None = handlers.get(key)
-        # FastAPI registers a handler for HTTPException by default. The app did not ask for it.
+        # FastAPI registers a default handler for HTTPException. The app did not choose it.
         if handler is not None and not is_default_handler(handler):
             return handler
     return None
 
 
 def _handlers(app: object) -> Mapping[Any, Any]:
-    # Other frameworks have an attribute of this name with handlers that are called in another way.
+    # Other frameworks have an attribute with this name, but call its handlers in another way.
     return app.exception_handlers if isinstance(app, Starlette) else {}

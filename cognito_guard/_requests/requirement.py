@@ -1,4 +1,4 @@
-"""What a route asks of its caller: one object that decorates handlers, wraps apps and is a FastAPI dependency."""
+"""The requirement of a route: one object that decorates handlers, wraps apps and is a FastAPI dependency."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _log: Final = logging.getLogger("cognito_guard")
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """
-    What a caller must have. Made by `CognitoGuard.require` and its siblings.
+    What a caller needs. `CognitoGuard.require` and similar methods make it.
 
-    As a decorator it goes below the route decorator, on a function, an endpoint class or one of its methods; the
-    handler's own code then never runs for a caller who lacks it, whoever calls the handler. As a dependency
-    (`Depends(requirement)`) it gives the `Principal`. Two that ask the same of the same guard are equal, so that
-    `app.dependency_overrides` finds them.
+    As a decorator it goes below the route decorator, on a function, an endpoint class or one of its methods. The
+    handler's own code then never runs for a caller that does not meet it, no matter what calls the handler. As a
+    dependency (`Depends(requirement)`) it returns the `Principal`. Equal requirements of one guard compare equal, so
+    that `app.dependency_overrides` finds them.
 
     Attributes:
         guard: The guard that must have let the request in.
-        condition: What is asked of the caller.
+        condition: The condition that the caller must meet.
 
     """
 
@@ -57,7 +57,7 @@ class Requirement:
     def __call__(
         self, handler: object = None, /, *, conn: HTTPConnection | None = None, security_scopes: Any = None
     ) -> object:
-        """Return *handler* guarded; or, as a dependency, judge *conn*, at once and not only when awaited."""
+        """Return the guarded *handler*. As a dependency, judge *conn* at once, not only when the result is awaited."""
         if conn is not None:
             principal = self.judge(conn.scope)
             if security_scopes is not None and security_scopes.scopes:
@@ -67,7 +67,7 @@ class Requirement:
 
     @property
     def __wrapped__(self) -> Callable[..., Awaitable[Principal]]:
-        # How FastAPI learns that the dependency need not run in a thread.
+        # From this, FastAPI learns that the dependency need not run in a thread.
         return self._as_dependency
 
     @property
@@ -78,27 +78,27 @@ class Requirement:
         return self.judge(conn.scope)
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
-        """Return *app*, any ASGI app, guarded as a whole: for a mount. Its routes stay visible."""
+        """Return *app*, any ASGI app, guarded as a whole, to mount it. Its routes stay visible."""
         return GuardedApp(app, self)
 
     def is_met_by(self, principal: Principal | None, conn: HTTPConnection | None = None) -> bool:
         """
-        Return whether *principal* has what is required, without refusing anything; False for None.
+        Return whether *principal* meets the requirement; False for None. Refuses nothing.
 
         Args:
             principal: The caller, such as `guard.principal(request)` returns.
-            conn: The request, for conditions that look at it.
+            conn: The request, for conditions that need it.
 
         """
         return principal is not None and self.condition.is_met_by(principal, conn)
 
     def judge(self, scope: Scope) -> Principal:
         """
-        Return the caller of the request with *scope*, who has what is required.
+        Return the caller of the request with *scope*, which meets the requirement.
 
         Raises:
-            InsufficientScopeError: The caller lacks it.
-            RefusalError: There is no caller: this is what was wrong with the token, if there was one.
+            InsufficientScopeError: The caller does not meet it.
+            RefusalError: There is no caller. The error says what was wrong with the token, if there was one.
             NotInstalledError: The request did not pass the guard.
 
         """
@@ -117,7 +117,7 @@ class Requirement:
         return InsufficientScopeError(self.condition.reason, tuple(sorted(names)), str(self.condition))
 
     def with_scopes(self, scopes: frozenset[str]) -> Requirement:
-        """Return the requirement of the same guard that the token grants all of *scopes*."""
+        """Return a requirement of the same guard: the token grants all of *scopes*."""
         return Requirement(self.guard, Granted(frozenset({scopes})))
 
     def __str__(self) -> str:
@@ -126,11 +126,11 @@ class Requirement:
 
 class GuardedApp:
     """
-    An ASGI app that serves callers who have what *requirement* asks for.
+    An ASGI app that serves only callers that meet *requirement*.
 
     Attributes:
         app: The app.
-        requirement: What is asked for.
+        requirement: The requirement.
 
     """
 
@@ -155,15 +155,15 @@ class GuardedApp:
 
 def admit(requirement: Requirement, scope: Scope) -> None:
     """
-    Pass if the caller of the request with *scope* has what is required, or if the app overrides *requirement*.
+    Raise unless the caller of the request with *scope* meets *requirement*, or the app overrides it.
 
     Raises:
-        RefusalError: The caller lacks it; see `Requirement.judge`.
+        RefusalError: The caller does not meet it; see `Requirement.judge`.
 
     """
     state = latest_state(scope, requirement.guard)
     condition = requirement.condition
-    # The fast path of nearly every request. All others are judged in full.
+    # Nearly all requests take this fast path. All others are judged in full.
     if (
         state is not None
         and state.principal is not None
@@ -178,7 +178,7 @@ def admit(requirement: Requirement, scope: Scope) -> None:
 
 
 def requirements_of(route: object, overrides: Container[Any] = ()) -> list[Requirement]:
-    """Return what a FastAPI *route* and its routers ask for as dependencies."""
+    """Return the requirements that a FastAPI *route* and its routers have as dependencies."""
     requirements: list[Requirement] = []
     for call, scopes in dependencies_of(route, overrides):
         if isinstance(call, Requirement):
@@ -208,7 +208,7 @@ def _guarded(handler: Any, requirement: Requirement) -> Callable[..., Any]:
         _admit_call(requirement, handler, args, kwargs)
         return await handler(*args, **kwargs)
 
-    # Generators too: FastAPI streams them, and has to be handed the generator itself.
+    # Also for generators: FastAPI streams them, and needs the generator itself.
     def guarded_function(*args: Any, **kwargs: Any) -> Any:
         _admit_call(requirement, handler, args, kwargs)
         return handler(*args, **kwargs)
@@ -224,7 +224,7 @@ def _guarded(handler: Any, requirement: Requirement) -> Callable[..., Any]:
 def _check_handler(handler: Any, requirement: Requirement) -> None:
     if handler is None:
         raise ConfigurationError(
-            f"the requirement of {requirement} was called without a handler; leave out the parentheses: write "
+            f"the requirement {requirement} was called without a handler; leave out the parentheses: write "
             "@guard.authenticated, or Depends(guard.authenticated)"
         )
     if not callable(handler):
@@ -239,7 +239,7 @@ def _check_handler(handler: Any, requirement: Requirement) -> None:
         )
     if marks_of(handler).public:
         raise ConfigurationError(
-            f"{name_of(handler)} cannot be public and have a requirement; drop one of the decorators"
+            f"{name_of(handler)} cannot be public and have a requirement; remove one of the decorators"
         )
     if inspect.isclass(handler) and not issubclass(handler, HTTPEndpoint | WebSocketEndpoint):
         raise ConfigurationError(f"{name_of(handler)} is not an endpoint class; guard a function or a method")
@@ -261,16 +261,16 @@ def _is_coroutine_function(handler: Any) -> bool:
 
 def _admit_call(requirement: Requirement, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     current, handed = current_scope.get(), _handed(args, kwargs)
-    # Judge the request that is passed as an argument: an app that is called in process has requests of its own. Judge
-    # the request that is served now as well: the other one may be over.
+    # Judge the request that is passed as an argument: an app that is called in process has its own requests. Also judge
+    # the request that is served now: the other one may be over.
     if handed is not None and handed is not current:
         admit(requirement, handed)
         if current is None or latest_state(current, requirement.guard) is None:
             return
     if current is None:
         _log.error(
-            "%s was called outside of a request that a guard let in, so nobody can tell who calls it; "
-            "to test the handler by itself call its __wrapped__",
+            "%s was called outside of a request that a guard let in, so its caller is not known; "
+            "to test the handler itself, call its __wrapped__",
             name_of(handler),
         )
         raise NotInstalledError
@@ -279,7 +279,7 @@ def _admit_call(requirement: Requirement, handler: Any, args: tuple[Any, ...], k
 
 def _handed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scope | None:
     for value in (*args[:2], *kwargs.values()) if kwargs else args[:2]:
-        # Not isinstance(): a connection is an abstract Mapping too, which takes four times as long to ask.
+        # Not isinstance(): a connection is also an abstract Mapping, so that takes four times as long.
         if HTTPConnection in type(value).__mro__ or isinstance(value, HTTPEndpoint | WebSocketEndpoint):
             scope: Scope = value.scope
             return scope

@@ -22,17 +22,17 @@ from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, pla
 
 class GuardedScope(dict[str, Any]):
     """
-    A copy of the scope *outer*; each choice of a route is shown to *outer* as well, and judged.
+    A copy of the scope *outer*. Each choice of a route is judged, and copied to *outer*.
 
     Middleware outside of a guard reads `scope["route"]` and the like when the response passes.
     """
 
-    # Set by `behind`, not by an __init__: a dict without one is made in half the time.
+    # `behind` sets these: a dict without its own __init__ is made in half the time.
     __slots__ = ("outer",)
     outer: Scope
 
     def update(self, other: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **more: Any) -> None:  # type: ignore[override]
-        """Add to the scope; judge, if that names an endpoint."""
+        """Add to the scope. If that names an endpoint, judge it."""
         added = other if type(other) is dict and not more else dict(other, **more)
         dict.update(self, added)
         if "endpoint" in added:
@@ -40,7 +40,7 @@ class GuardedScope(dict[str, Any]):
             while isinstance(outer, GuardedScope):
                 outer = outer.outer
                 dict.update(outer, added)
-                # Starlette puts it here by itself, before the rest.
+                # Starlette sets this alone, before the rest.
                 if "route" in self:
                     outer["route"] = self["route"]
             _judge(self, added)
@@ -61,10 +61,10 @@ def _sealed(self: SealedScope, *_: Any, **__: Any) -> NoReturn:
 
 class SealedScope(GuardedScope):
     """
-    The scope of a stranger who has not arrived at something public yet.
+    The scope of a stranger that has not arrived at a public route or app yet.
 
-    It cannot be copied, because a copy would not notice the choice of a route. These methods are overridden because
-    otherwise CPython copies a dict without calling any of them, as in `dict(scope)` and `{**scope}`.
+    It cannot be copied, because a copy would not notice the choice of a route. These methods must be overridden:
+    otherwise `dict(scope)` and `{**scope}` copy a dict in CPython without calling any of them.
     """
 
     __slots__ = ()
@@ -79,7 +79,7 @@ class SealedScope(GuardedScope):
 
 
 def behind(scope: Scope, states: tuple[RequestState, ...]) -> GuardedScope:
-    """Return the scope of a request with *states*: sealed, while one of them is a stranger's who has not arrived."""
+    """Return the scope of a request with *states*. It is sealed while a stranger among them has not arrived."""
     for state in states:
         if state.stranger is not None and not state.stranger.arrived:
             guarded: GuardedScope = SealedScope(members_of(scope))
@@ -91,7 +91,7 @@ def behind(scope: Scope, states: tuple[RequestState, ...]) -> GuardedScope:
 
 
 def members_of(scope: Scope) -> Any:
-    """Return what `dict` can make a copy of *scope* from, also of a sealed one."""
+    """Return the members of *scope*, also of a sealed one, so that `dict` can make a copy."""
     return dict.items(scope) if type(scope) is SealedScope else scope
 
 
@@ -114,22 +114,22 @@ def _judge(scope: GuardedScope, child_scope: Mapping[str, Any], routes: Sequence
 
 
 def _goes_on(stranger: Stranger, scope: Scope, child_scope: Mapping[str, Any], *, is_public: bool) -> bool:
-    """Return whether a stranger may go on to what was chosen."""
+    """Return whether a stranger may continue to the chosen route or app."""
     endpoint = child_scope["endpoint"]
     if is_public or stranger.mounts.get(id(endpoint), False):
         stranger.arrived = True
-        # Below a public app everything is open; a public handler that hands the request on opens nothing else.
+        # Below a public app everything is open. A public handler that passes the request on opens nothing else.
         stranger.open_below = stranger.open_below or _is_app(endpoint, child_scope)
         return True
     if stranger.open_path == place_of(scope):
-        # On the way through a mount nothing is decided yet.
+        # On the way through a mount, nothing is decided yet.
         stranger.arrived = stranger.arrived or "root_path" not in child_scope or routes_of(endpoint) is None
         return True
     return stranger.open_below or id(endpoint) in stranger.mounts
 
 
 def _is_app(endpoint: Any, child_scope: Mapping[str, Any]) -> bool:
-    """Return whether what was chosen is an ASGI app: that of a mount, or an object that Starlette takes for one."""
+    """Return whether the chosen endpoint is an ASGI app: of a mount, or an object that Starlette treats as an app."""
     handler = innermost(endpoint)
     return "root_path" in child_scope or not (
         "route" in child_scope or inspect.isroutine(handler) or inspect.isclass(handler)

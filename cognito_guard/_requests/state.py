@@ -1,4 +1,4 @@
-"""The state of one pass of a request through a guard: who calls, where it may go, and whether it was refused."""
+"""The state of one pass of a request through a guard: its caller, where it may go, and whether it was refused."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from cognito_guard._requests.internals import HasInternals, internals_of
 from cognito_guard.errors import NotInstalledError, RefusalError
 
 SCOPE_KEY: Final = "cognito_guard"
-"""Where the scope of a request has its states, that of the outermost pass first."""
+"""The key of a scope for its states, that of the outermost pass first."""
 
 current_scope: Final[ContextVar[Scope | None]] = ContextVar("cognito_guard_scope", default=None)
-"""The scope of the request that is being served, as the innermost guard handed it on."""
+"""The scope of the request that is being served, as the innermost guard passed it on."""
 
 _log: Final = logging.getLogger("cognito_guard")
 
 
 class Stranger:
     """
-    A request without a caller, on the way to something public.
+    A request without a caller, on the way to a public route or app.
 
     Attributes:
-        because: Why there is no caller.
+        because: The error that says why there is no caller.
         mounts: The apps of the mounts on the way, by `id`; True for one that is public as a whole.
-        open_path: The place, see `place_of`, that `public_paths` open.
+        open_path: The place (see `place_of`) that `public_paths` opens.
         preflight: Whether the request is a CORS preflight.
-        arrived: Whether it has arrived at something public.
-        open_below: Whether that was a whole app.
+        arrived: Whether it has arrived at a public route or app.
+        open_below: Whether it has arrived at a whole app.
 
     """
 
@@ -48,15 +48,15 @@ class Stranger:
 
 class RequestState:
     """
-    What a guard knows of one pass of a request.
+    What a guard knows about one pass of a request.
 
     Attributes:
         guard: The guard.
-        headers: The request's headers, by which it was judged.
+        headers: The headers with which the request was judged.
         principal: The caller, or None.
-        stranger: What is known of a request without a caller, or None.
-        refusal: What the request was refused with. It is final: after it nothing that the app sends is passed on,
-            except the answer of a handler that the app registered for such errors.
+        stranger: The state of a request without a caller, or None.
+        refusal: The error with which the request was refused. It is final: everything that the app sends after it is
+            dropped, except the answer of a handler that the app registered for such errors.
         left_to_app: Whether there is such a handler.
         started: Whether the app has begun to answer, or has accepted a websocket.
         is_answered: Whether a handler of the app answers the refusal.
@@ -64,7 +64,7 @@ class RequestState:
 
     """
 
-    # Defaults of the class, not set for each request: most requests change none of them.
+    # Defaults of the class, because most requests change none of them.
     refusal: RefusalError | None = None
     left_to_app = False
     started = False
@@ -80,22 +80,22 @@ class RequestState:
         self.stranger = stranger
 
     def refuse(self, error: RefusalError, scope: Scope) -> RefusalError:
-        """Return what to raise for *error*, having noted and reported that it ends this request."""
+        """Record and report that *error* ends this request, and return the error to raise."""
         if self.refusal is not None:
             return self.refusal
         internals = internals_of(self.guard)
         refusals = internals.refusals
         refusal = refusals.prepare(error, self.principal, scope, internals.verifier)
-        # An answer that has begun cannot be taken back; a websocket can be closed.
+        # An answer that has begun cannot be changed, but a websocket can be closed.
         if not self.started or scope["type"] == "websocket":
             self.refusal = refusal
-            # Not for a websocket: Starlette would answer in a way that the server may not have offered.
+            # Not for a websocket: Starlette would answer in a way that the server may not support.
             self.left_to_app = scope["type"] == "http" and refusals.is_left_to(scope.get("app"), error)
         return refusal
 
 
 def place_of(scope: Scope) -> tuple[str | None, str]:
-    """Return what a request is for: its method, None for a websocket, and its path."""
+    """Return the method of a request (None for a websocket), and its path."""
     return scope.get("method"), scope["path"]
 
 
@@ -108,25 +108,25 @@ def states_of(scope: Scope) -> tuple[RequestState, ...]:
 def latest_state(scope: Scope, guard: HasInternals) -> RequestState | None:
     """Return the state of the innermost pass through *guard* that *scope* is in, or None."""
     states: tuple[RequestState, ...] = scope.get(SCOPE_KEY, ())
-    # Nearly always there is one pass.
+    # There is nearly always only one pass.
     if states and states[-1].guard is guard:
         return states[-1]
     return next((state for state in reversed(states) if state.guard is guard), None)
 
 
 def has_credentials_of(state: RequestState, scope: Scope) -> bool:
-    """Return whether *scope* has the Authorization headers that *state* was judged by."""
+    """Return whether *scope* has the Authorization headers with which *state* was judged."""
     headers = scope["headers"]
-    # Equal as a rule, and of the same tuples, which is seen at once: Starlette's `request.headers` puts a copy there.
+    # Usually equal, with the same tuples, so this is fast. Starlette's `request.headers` puts a copy there.
     return headers == state.headers or authorization(headers) == authorization(state.headers)
 
 
 def state_of(scope: Scope, guard: HasInternals) -> RequestState:
     """
-    Return what *guard* knows of the request with *scope*.
+    Return the state of *guard* for the request with *scope*.
 
     Raises:
-        NotInstalledError: The request did not pass the guard, or has other credentials than the one that did.
+        NotInstalledError: The request did not pass the guard, or its credentials differ from the request that did.
 
     """
     state = latest_state(scope, guard)
@@ -142,7 +142,7 @@ def state_of(scope: Scope, guard: HasInternals) -> RequestState:
         raise NotInstalledError
     if not has_credentials_of(state, scope):
         _log.error(
-            "a request was made of another one, with an Authorization header of its own that no guard has seen; "
+            "a request was made from another one, with an Authorization header that no guard has seen; "
             "send it through the app with its middleware"
         )
         raise NotInstalledError
@@ -150,6 +150,6 @@ def state_of(scope: Scope, guard: HasInternals) -> RequestState:
 
 
 def principal_of(scope: Scope, guard: HasInternals) -> Principal | None:
-    """Return the caller of the request with *scope*, as *guard* knows it; None if it knows none."""
+    """Return the caller of the request with *scope*, as *guard* knows it; None if there is none."""
     state = latest_state(scope, guard)
     return None if state is None else state.principal
