@@ -213,10 +213,7 @@ class Verifier:
 
     async def prefetch(self) -> None:
         """
-        Fetch the keys of all pools that have none.
-
-        Keys that are due are refreshed in the background. The app's lifespan calls this; without a lifespan, the first
-        request fetches the keys.
+        Fetch the keys of all pools that have none; see `CognitoGuard.prefetch`.
 
         Raises:
             KeysUnavailableError: A pool has no keys, and none could be fetched.
