@@ -53,9 +53,9 @@ def nothing_is_left_behind() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     gc.collect()
-    for thread in set(threading.enumerate()) - before:
-        thread.join(AT_LEISURE)
-        assert not thread.is_alive(), thread
+    left = set(threading.enumerate()) - before
+    list(map(partial(threading.Thread.join, timeout=AT_LEISURE), left))
+    assert not any(thread.is_alive() for thread in left)
 
 
 def test_the_body_of_a_plain_200_is_returned(server: Any) -> None:

@@ -68,10 +68,9 @@ async def test_shutdown_waits_for_a_fetch_that_is_about_to_end(
 ) -> None:
     def ends_when_waited_for(url: str, timeout: float) -> bytes:
         (trusted,) = internals_of(guard).verifier._pools  # noqa: SLF001 - nobody else knows who waits
-        for _ in range(int(IN_TIME / 0.005)):
-            attempt = trusted.keys._attempt  # noqa: SLF001
-            if attempt is not None and attempt.waiting:
-                break
+        until = time.monotonic() + IN_TIME
+        while not (trusted.keys._attempt and trusted.keys._attempt.waiting):  # noqa: SLF001
+            assert time.monotonic() < until
             threading.Event().wait(0.005)
         body: bytes = fetch(url, timeout)
         return body

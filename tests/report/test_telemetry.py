@@ -70,6 +70,19 @@ async def test_a_recorded_span_has_the_client_and_the_outcome(
     assert unrecorded.attributes == {}
 
 
+@pytest.mark.anyio
+async def test_where_no_trace_is_written_a_caller_is_let_in_all_the_same(
+    guard: CognitoGuard, pool: LocalPool, reader: LocalClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "opentelemetry.trace")
+
+    with current_span() as span:
+        assert (await guard.verify(pool.mint(client_id=reader.client_id))).client_id == reader.client_id
+
+    assert span.attributes == {}
+    assert "opentelemetry.trace" not in sys.modules
+
+
 @pytest.mark.slow
 def test_opentelemetry_is_not_loaded_for_it() -> None:
     script = (

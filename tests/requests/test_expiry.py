@@ -4,9 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -41,11 +44,11 @@ class Peer:
     async def send(self, message: Message) -> None:
         self.sent.append((message["type"], message.get("text", message.get("code"))))
 
-    async def open(self, app: Any, token: str) -> None:
+    async def open(self, app: Any, token: str | None) -> None:
         scope = {
             "type": "websocket",
             "path": "/ws",
-            "headers": [(b"authorization", b"Bearer " + token.encode())],
+            "headers": [] if token is None else [(b"authorization", b"Bearer " + token.encode())],
             "query_string": b"",
             "subprotocols": [],
         }
@@ -157,6 +160,55 @@ async def test_a_peer_that_has_left_is_not_closed_again(make_guard: MakeGuard, c
 
     assert peer.sent == [("websocket.accept", None)]
     assert ended == [1001]
+
+
+async def test_what_the_app_sends_and_receives_after_the_token_expired_closes_the_socket_once(
+    make_guard: MakeGuard, clock: Any, short: str
+) -> None:
+    guard = make_guard(close_on_expiry=True)
+    received: list[Message] = []
+
+    @guard.authenticated
+    async def feed(websocket: WebSocket) -> None:
+        await websocket.accept()
+        clock.advance(LIFETIME)
+        with pytest.raises(WebSocketDisconnect):
+            await websocket.send_text("one")
+        received.append(await websocket.receive())
+
+    app = Starlette(routes=[WebSocketRoute("/ws", feed)])
+    guard.install(app)
+    peer = Peer()
+    await peer.open(app, short)
+
+    assert received == [{"type": "websocket.disconnect", "code": 3000, "reason": "expired"}]
+    assert peer.sent == [("websocket.accept", None), ("websocket.close", 3000)]
+
+
+async def test_requests_and_websockets_without_a_caller_have_no_end(
+    make_guard: MakeGuard, clock: Any, short: str
+) -> None:
+    guard = make_guard(close_on_expiry=True)
+
+    async def slow(request: Request) -> Response:
+        clock.advance(2 * LIFETIME)
+        return PlainTextResponse(await request.body())
+
+    @guard.public
+    async def open_to_all(websocket: WebSocket) -> None:
+        await websocket.accept()
+        clock.advance(2 * LIFETIME)
+        await websocket.send_text("still here")
+
+    app = Starlette(routes=[Route("/", slow, methods=["POST"]), WebSocketRoute("/ws", open_to_all)])
+    guard.install(app)
+    headers = {"authorization": f"Bearer {short}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.example") as client:
+        assert (await client.post("/", headers=headers, content="body")).text == "body"
+    peer = Peer()
+    await peer.open(app, None)
+
+    assert peer.sent == [("websocket.accept", None), ("websocket.send", "still here")]
 
 
 async def test_by_default_a_websocket_is_judged_when_it_opens(make_guard: MakeGuard, clock: Any, short: str) -> None:
