@@ -36,7 +36,7 @@ MakeGuard = Callable[..., CognitoGuard]
 
 
 def test_a_guard_middleware_without_a_guard_guards_nothing(guard: CognitoGuard) -> None:
-    app = Starlette(routes=[Route("/", reached)], middleware=[Middleware(CognitoGuardMiddleware)])  # type: ignore[arg-type]
+    app = Starlette(routes=[Route("/", reached)], middleware=[Middleware(CognitoGuardMiddleware)])  # type: ignore[call-arg]
 
     assert [entry.guarded for entry in audit.routes(app)] == [False]
 
