@@ -80,7 +80,7 @@ def pyjwk_client(setting: Setting) -> Check:
 
 
 def powertools(setting: Setting) -> Check:
-    """Return Powertools' verifier of Cognito tokens (alpha), with its keys at hand."""
+    """Return Powertools' verifier of Cognito tokens (alpha), with its keys loaded."""
     module: Any = import_module("aws_lambda_powertools.utilities.auth_alpha")
     verifier = module.JWTVerifier.cognito(
         user_pool_id=POOL_ID, client_id=CLIENT_ID, audience=AUDIENCE, jwks=setting.jwks

@@ -63,7 +63,7 @@ def is_documentation(handler: object) -> bool:
 
 def documentation_paths(app: object) -> set[str]:
     """Return the paths of the OpenAPI document of *app* and of the pages that show it."""
-    # Without the document FastAPI serves none of the pages, whatever their URLs say.
+    # Without the document, FastAPI serves none of the pages, even if their URLs are set.
     if not getattr(app, "openapi_url", None):
         return set()
     return {url for name in _DOCUMENTATION if (url := getattr(app, name, None))}

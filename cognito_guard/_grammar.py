@@ -134,7 +134,7 @@ def resource_server_of(scope: str) -> str:
 
 def full_scope(scope: object, identifier: str | None, *, allow_short: bool = False) -> str:
     """
-    Return *scope* as it stands in tokens: `order.read` of the resource server `orders` is `orders/order.read`.
+    Return *scope* as written in tokens: `order.read` of the resource server `orders` is `orders/order.read`.
 
     Scopes with a slash and Cognito's own, such as `openid`, are returned as they are.
 

@@ -268,7 +268,7 @@ class CognitoGuard(HasInternals):
 
     @property
     def authenticated(self) -> Requirement:
-        """The requirement that there is a caller with a valid token, whatever it grants."""
+        """The requirement that the caller has a valid token. Its scopes do not matter."""
         return Requirement(self)
 
     def public(self, handler: Handler, /) -> Handler:

@@ -178,15 +178,15 @@ def _of_audience(claims: Mapping[str, Any], pool: UserPool, _judge: Verifier, sh
 def _of_key(_claims: Mapping[str, Any], pool: UserPool, judge: Verifier, _shown: Shown) -> Evidence:
     held = keys_of(judge.status()[pool.pool_id])
     hint = (
-        "after a rotation the next refresh finds the key; else the token is of a local Cognito or a pool with the same "
-        "id that was made anew: get a new token"
+        "after a rotation the next refresh finds the key; otherwise the token is of a local Cognito, "
+        "or of a pool that was made again with the same id: get a new token"
     )
     text = f"the token is signed with a key that {pool.pool_id} does not publish; held are {held}"
     return Evidence(text, hint=hint)
 
 
 def _of_signature(_claims: Mapping[str, Any], pool: UserPool, _judge: Verifier, _shown: Shown) -> Evidence:
-    hint = "the token was changed on its way, or somebody tries to forge one"
+    hint = "the token was changed on its way, or someone tries to forge one"
     return Evidence(f"the signature is not of the key of {pool.pool_id} that the token names", hint=hint)
 
 

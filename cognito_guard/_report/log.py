@@ -27,7 +27,7 @@ class Fallback(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write *record*."""
-        # Do not call handleError: it writes to stderr, too, so it would fail as well.
+        # Do not call handleError: it also writes to stderr, so it would fail too.
         with suppress(Exception):
             # Write the level like uvicorn.
             sys.stderr.write(f"{record.levelname + ':':<9} {record.name}: {self.format(record)}\n")

@@ -1,4 +1,4 @@
-"""Encrypts tokens for a store, so that nobody who can read the store can use them."""
+"""Encrypts tokens for a store, so that access to the store is not enough to use them."""
 
 from __future__ import annotations
 

@@ -76,5 +76,5 @@ class Double:
         if username is not None:
             return self.local.mint_user(username, *scopes, groups=groups, **options | changes)
         if groups:
-            raise ConfigurationError("only users are in groups: give a username as well")
+            raise ConfigurationError("only users are in groups: give a username too")
         return self.local.mint(*scopes, **options | changes)
