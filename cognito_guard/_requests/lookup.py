@@ -141,7 +141,7 @@ def app_of(route: Mount | Host) -> object:
 
 
 def _is_inside(base: object, app: object) -> bool:
-    """Return whether *base* is *app*, or an app that middleware around it leads to."""
+    """Return whether *app* is *base*, or middleware around it."""
     pending, seen = [app], set[int]()
     while pending and len(seen) < _MOST_MIDDLEWARE:
         each = pending.pop()

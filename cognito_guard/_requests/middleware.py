@@ -113,7 +113,7 @@ class CognitoGuardMiddleware:
         token: str | None = None
         try:
             token = bearer_token(values, internals.verifier.max_token_length)
-            # All spellings have the same digest: a token has one entry, so it cannot push out the others.
+            # Other spellings share the digest of this one: a token has one entry, so it cannot push out other tokens.
             is_plain = values[0] == f"Bearer {token}".encode("latin-1")
             principal = await internals.verifier.verify(token, digest if is_plain else None)
         except RefusalError as error:
