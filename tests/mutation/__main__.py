@@ -332,7 +332,7 @@ def killed() -> set[tuple[str, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("modules", nargs="*", default=DEFAULT, help="modules or folders, as seen from cognito_guard/")
-    parser.add_argument("--map", action="store_true", help="learn anew which tests run which lines")
+    parser.add_argument("--map", action="store_true", help="learn again which tests run which lines")
     parser.add_argument("--quick", action="store_true", help="do not try survivors again with more tests")
     chosen = parser.parse_args()
     os.chdir(ROOT)

@@ -37,7 +37,7 @@ class Drill:
         self.is_reachable = True
         self.pool = self._pool(POOL_ID, keys)
         self.other_pool = self._pool(OTHER_POOL_ID, other_keys)
-        # The same pool by its id, made anew with other keys.
+        # A pool with the same id, but other keys.
         self.rotated = self._pool(POOL_ID, other_keys)
         self.app = self._app()
 

@@ -1,4 +1,4 @@
-"""What the guard answers, as it goes over the wire."""
+"""The guard's answers, as clients receive them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BOTH = pytest.mark.parametrize("host", ["fast", "starlette"])
 
 
 def is_refused(answer: Answer) -> bool:
-    """Return whether *answer* is ours to a stranger, or the server's own to what is no request."""
+    """Return whether *answer* is our refusal of a stranger, or the server's own answer to an invalid request."""
     if answer.challenge is None:
         return answer.status == 400
     return (answer.status, answer.challenge, json.loads(answer.body)) == (401, "Bearer", MISSING)

@@ -20,7 +20,7 @@ OTHER_POOL_ID = "eu-west-1_Other1234"
 
 @pytest.fixture(scope="session")
 def issuer(pool_keys: PoolKeys) -> LocalPool:
-    """A pool on the real clock, which is that of other processes too."""
+    """A pool on the real clock, which other processes share."""
     issuer = LocalPool(keys=pool_keys)
     issuer.add_client(scopes=["openid"], allowed_flows=["code"])
     return issuer
@@ -35,9 +35,9 @@ def other_issuer(pool_keys: PoolKeys) -> LocalPool:
 
 
 NOISE = re.compile(
-    # Said by uvicorn's sansio implementation after every denial, whoever sends it.
+    # uvicorn's sansio implementation logs this after every denial.
     r"ERROR: +ASGI callable returned without completing handshake\.\n"
-    # Said by hypercorn's trio worker when it answers half a request itself while the app does so too.
+    # hypercorn's trio worker logs this if it and the app both answer half a request.
     r"|.*Error in ASGI Framework\nTraceback.*\n(?: .*\n)+trio\.BusyResourceError: .*\n"
 )
 
@@ -46,7 +46,7 @@ NOISE = re.compile(
 def fleet(
     tmp_path_factory: pytest.TempPathFactory, issuer: LocalPool, other_issuer: LocalPool
 ) -> Iterator[dict[str, Serving]]:
-    """All servers, each started once. What they write is looked at when they have ended."""
+    """All servers, each started once. Their output is checked after they have ended."""
     folder = tmp_path_factory.mktemp("files")
     (folder / "secret.txt").write_text("inside")
     environ = os.environ | {
@@ -92,7 +92,7 @@ def upgrading(fleet: dict[str, Serving], request: pytest.FixtureRequest) -> Serv
 
 @pytest.fixture(params=servers(*(name for name in COMMANDS if name.endswith("-rooted"))))
 def rooted(fleet: dict[str, Serving], request: pytest.FixtureRequest) -> Serving:
-    """One server of each kind that is told of a prefix."""
+    """One server of each kind that can have a prefix."""
     return fleet[request.param].ready()
 
 

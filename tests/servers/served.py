@@ -179,7 +179,7 @@ dark_guard = guard_of(os.environ["POOL"], fetch=fail)
 dark = Starlette(routes=[Route("/orders", inside), WebSocketRoute("/feed", echo)])
 dark_guard.install(dark)
 
-# Its clock is moved by those who are connected.
+# Connected clients move its clock.
 
 
 class Clock:
@@ -209,7 +209,7 @@ async def clocked_feed(websocket: WebSocket) -> None:
 clocked = Starlette(routes=[Route("/orders", inside), WebSocketRoute("/feed", clocked_feed)])
 clocked_guard.install(clocked)
 
-# Two tenants, each with a pool of its own; nobody guards what is around them.
+# Two tenants, each with its own pool. The app around them has no guard.
 
 
 def tenant(own: CognitoGuard) -> FastAPI:
@@ -238,7 +238,7 @@ tenants = Starlette(
 )
 
 with warnings.catch_warnings():
-    # FastAPI would rather have it from the server.
+    # FastAPI prefers a root path from the server.
     warnings.simplefilter("ignore")
     rooted = FastAPI(root_path="/api")
 rooted.router.routes += routes()

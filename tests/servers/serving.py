@@ -1,4 +1,4 @@
-"""Servers in processes of their own."""
+"""Servers in separate processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Serving:
     """A server in a process of its own."""
 
     def __init__(self, command: list[str], folder: Path, environ: dict[str, str]) -> None:
-        # Those that take one are handed a socket that listens already; granian says when it is ready.
+        # Servers that accept a socket get one that already listens. granian says when it is ready.
         listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = listener.getsockname()[1]
         self._silent = command[0] == "granian"
@@ -42,7 +42,7 @@ class Serving:
         self._lines: list[str] = []
 
     def ready(self) -> Serving:
-        """Return it when it can be talked to."""
+        """Return it when it accepts requests."""
         assert self.process.stdout
         while self._silent:
             self._lines.append(self.process.stdout.readline())
@@ -71,7 +71,7 @@ class Serving:
             proxy=None,
         ) as feed:
             yield feed
-            # The server closes first: where both do at once, hypercorn's trio worker ends with a BusyResourceError.
+            # Let the server close first: if both close at once, hypercorn's trio worker ends with a BusyResourceError.
             feed.send("bye")
             assert list(feed) == []
 
@@ -84,7 +84,7 @@ class Serving:
         return Answer(response.status_code, headers, bytes(response.body or b""))
 
     def end(self) -> str:
-        """Return what it has written, when it has come to its end."""
+        """Return its output after it has ended."""
         output, _ = self.process.communicate(timeout=IN_TIME)
         # uvicorn raises the signal once more when it is done.
         assert self.process.returncode in {0, -signal.SIGTERM}

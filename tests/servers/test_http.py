@@ -83,7 +83,7 @@ HOSTILE_HEADERS = [
 def test_a_header_that_is_no_bearer_token_opens_nothing(
     serving: Serving, reader: str, host: str, header: bytes
 ) -> None:
-    """The servers refuse some of them before we see them."""
+    """The servers refuse some of them before the guard sees them."""
     answer = serving.ask(
         "GET /orders HTTP/1.1", header.replace(b"%s", reader.removeprefix("Authorization: Bearer ").encode()), host=host
     )

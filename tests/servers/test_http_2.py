@@ -1,4 +1,4 @@
-"""HTTP/2 makes no difference."""
+"""The guard works the same over HTTP/2."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Http2:
     """One HTTP/2 connection, without TLS and without asking first."""
 
     def __init__(self, port: int) -> None:
-        # Nothing is checked here: what is sent is the test's business.
+        # The client checks nothing: the test decides what is sent.
         config = H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
         self._h2 = H2Connection(config)
         self._sock = socket.create_connection(("127.0.0.1", port), timeout=IN_TIME)
@@ -81,7 +81,7 @@ def test_http_2_makes_no_difference(http2: Http2, reader: str) -> None:
     assert (status, headers["www-authenticate"].split(",")[0]) == (400, 'Bearer error="invalid_request"')
     status, headers, _ = http2.ask(*target("/orders", "POST"), bearer)
     assert (status, headers["www-authenticate"]) == (403, FORBIDDEN_CHALLENGE)
-    # Nothing of the requests before is left.
+    # Nothing of earlier requests is left.
     assert http2.ask(*target("/orders"))[0] == 401
-    # 0: granian takes no notice of such a request.
+    # 0: granian ignores such a request.
     assert http2.ask(*target("/orders", authority="x/health?"))[0] in {0, 401}

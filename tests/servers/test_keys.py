@@ -1,4 +1,4 @@
-"""Keys in processes as they are run: under several servers, forked, ended in the middle of a fetch."""
+"""Keys in real processes: under several servers, forked, and ended during a fetch."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ SERVERS = [
 ]
 
 
-# The last: what asyncio's debug mode says of everything that takes longer than 0.1 s, as on a busy machine.
+# The last one is from asyncio's debug mode, about everything that takes longer than 0.1 s.
 USUAL = re.compile(r"INFO: |.*\[INFO\]|Executing <.* took [\d.]+ seconds$")
 
 
@@ -271,10 +271,10 @@ def test_a_server_starts_without_keys_and_recovers(
 
 
 def stop(serving: Serving, server: Any, meanwhile: Callable[[], object], seconds: float) -> None:
-    """Have the process stand still, and do something *meanwhile*."""
+    """Stop the process, and do something *meanwhile*."""
     os.kill(serving.process.pid, signal.SIGSTOP)
     meanwhile()
-    # Nothing tells of time that passes for a process that stands still.
+    # There is no event for the time that passes while a process is stopped.
     server.over.wait(seconds)
     os.kill(serving.process.pid, signal.SIGCONT)
 
@@ -303,7 +303,7 @@ def test_a_process_that_was_stopped_at_any_moment_knows_a_key_that_was_rotated_m
 def test_a_process_that_was_stopped_in_its_first_fetch_answers_waiting_requests(
     serve: Callable[[list[str]], Serving], server: Any, issuer: LocalPool, jwks: bytes, environ: dict[str, str]
 ) -> None:
-    """For longer than timeout and back-off; the network is there again when it goes on."""
+    """It is stopped for longer than timeout and back-off. The network works again when it continues."""
     environ["TIMEOUT"] = "0.5"
     for _ in range(3):
         server.play = server.hang
@@ -382,7 +382,7 @@ def run(environ: dict[str, str]) -> Callable[[str], float]:
 
 
 def test_a_process_may_end_in_the_middle_of_a_fetch(run: Callable[[str], float]) -> None:
-    """At once and without a word, however long the fetch would take."""
+    """It ends at once and writes nothing, even if the fetch would take long."""
     seconds = run("""
         guard = CognitoGuard(POOL, key_policy=KeyPolicy(timeout=600))
 
@@ -398,7 +398,7 @@ def test_a_process_may_end_in_the_middle_of_a_fetch(run: Callable[[str], float])
 
 
 def test_a_process_may_end_in_the_middle_of_a_look_up(run: Callable[[str], float]) -> None:
-    """The resolver of the system cannot be interrupted; it may well try for a minute."""
+    """The system's resolver cannot be interrupted, and may try for a minute."""
     seconds = run("""
         reached = threading.Event()
 
@@ -429,7 +429,7 @@ def test_a_process_may_end_in_the_middle_of_a_look_up(run: Callable[[str], float
 def test_an_on_event_that_ends_its_thread_does_not_block_requests(
     run: Callable[[str], float], server: Any, jwks: bytes
 ) -> None:
-    """As sys.exit() does: quietly, and past every `except Exception`."""
+    """sys.exit() ends a thread silently, and no `except Exception` catches it."""
     server.answer(jwks)
     seconds = run("""
         def on_event(event):
@@ -446,7 +446,7 @@ def test_an_on_event_that_ends_its_thread_does_not_block_requests(
 
 
 def test_nothing_is_imported_while_a_request_waits(run: Callable[[str], float], server: Any, jwks: bytes) -> None:
-    """Neither on the event loop, which would stand still, nor on the thread, for a process might be forked then."""
+    """Neither on the event loop, which would block, nor on the thread, because the process might be forked then."""
     server.answer(jwks)
     run("""
         import asyncio
@@ -500,7 +500,7 @@ def test_a_forked_child_has_the_keys_of_its_parent(run: Callable[[str], float], 
 def test_a_child_forked_during_a_fetch_does_not_wait_for_that_of_its_parent(
     run: Callable[[str], float], server: Any, jwks: bytes, environ: dict[str, str], backend: str
 ) -> None:
-    """Neither for its end, nor out of regard for its cooldown."""
+    """Neither for the end of that fetch, nor for its cooldown."""
 
     def play(conn: socket.socket) -> None:
         if len(server.heads) == 1:

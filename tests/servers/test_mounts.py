@@ -42,7 +42,7 @@ def test_no_prefix_opens_a_path_below_a_root_path(rooted: Serving, host: str, pr
 
 @BOTH
 def test_routes_are_found_below_a_root_path(rooted: Serving, reader: str, host: str) -> None:
-    """Whether the proxy has taken the prefix away or not; the servers differ in what they expect of it."""
+    """With and without a proxy that removes the prefix: servers expect different things."""
     for path, body in (("/health", b"healthy"), ("/mounted/health", b"healthy"), ("/orders", b"inside")):
         assert body in {rooted.get(prefix + path, reader, host=host).body for prefix in ("", "/api")}
     bodies = {rooted.get(prefix + "/health", host=host).body for prefix in ("", "/api")}
@@ -66,7 +66,7 @@ def test_websockets_are_found_below_a_root_path(rooted: Serving, host: str) -> N
 def test_an_app_that_knows_its_root_path_is_guarded_with_it_and_without(
     serving: Serving, reader: str, prefix: str
 ) -> None:
-    """A proxy may strip the prefix or leave it; mounts are only found below it."""
+    """A proxy may remove the prefix or keep it. Mounts are only found below it."""
     assert serving.get("/api/mounted/health", host="rooted").body == b"healthy"
     assert serving.get(f"{prefix}/health", host="rooted").body == b"healthy"
     assert is_refused(serving.get(f"{prefix}/orders", host="rooted"))

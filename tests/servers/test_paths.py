@@ -1,4 +1,4 @@
-"""Paths to real servers: which is public, whatever it looks like."""
+"""Paths sent to real servers: which of them are public."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_stranger_reaches_no_guarded_path(serving: Serving, host: str, trick: 
 
     assert b"inside" not in body
     if status in {405, 307}:
-        # What is public says so in its own words: not by this method, or without the slash.
+        # A public route may answer itself: 405 for the method, or a redirect for the slash.
         target = trick.partition(" ")[2] if status == 405 else headers["location"].partition(host)[2]
         assert target in PUBLIC, (status, headers)
     elif trick.startswith("HEAD"):

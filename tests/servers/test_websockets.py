@@ -71,7 +71,7 @@ def test_a_public_websocket_is_open_to_all(upgrading: Serving, issuer: LocalPool
 
 
 def test_a_websocket_outlives_its_token(upgrading: Serving, issuer: LocalPool) -> None:
-    """Who is let in is settled when the connection is made."""
+    """The guard decides when the connection is opened."""
     token = issuer.mint(READ)
     with upgrading.connect("/feed", token, host="clocked") as feed:
         feed.send("86400")

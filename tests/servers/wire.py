@@ -1,4 +1,4 @@
-"""One connection to a server, byte for byte."""
+"""One connection to a server, with full control over the bytes."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Wire:
         self.sock.close()
 
     def send(self, line: str | bytes, *headers: str | bytes, body: bytes = b"", host: str = "fast") -> None:
-        """Send one request, whatever it looks like."""
+        """Send one request, valid or not."""
         lines = [line, f"Host: {host}", *headers, "", ""]
         self.sock.sendall(b"\r\n".join(each.encode() if isinstance(each, str) else each for each in lines) + body)
 
     def head(self) -> tuple[int, dict[str, str]]:
-        """Return the status and the headers that come next; informational answers are passed over."""
+        """Return the next status and headers. Informational answers are skipped."""
         for _ in range(3):
             status = int(self._file.readline().split()[1])
             headers = {name.lower(): value for name, value in http.client.parse_headers(self._file).items()}
@@ -57,7 +57,7 @@ class Wire:
         return chunk
 
     def answer(self) -> Answer:
-        """Return the whole of the answer that comes next."""
+        """Return the next answer as a whole."""
         status, headers = self.head()
         return Answer(status, headers, self._file.read(int(headers.get("content-length", -1))))
 
