@@ -78,7 +78,8 @@ def enter(scope: Scope, state: RequestState) -> GuardedScope:
     """Return the scope for the app: *scope* with the caller, which judges each choice of a route."""
     principal = state.principal
     states = (state,)
-    if SCOPE_KEY in scope:
+    is_nested = SCOPE_KEY in scope
+    if is_nested:
         # Servers may call several apps in turn with the same scope. Finished passes do not count any more.
         states = (*(each for each in scope[SCOPE_KEY] if _counts(each, scope)), state)
         is_ours = isinstance(scope.get("user"), Principal | Anonymous | None)
@@ -92,7 +93,9 @@ def enter(scope: Scope, state: RequestState) -> GuardedScope:
     if "state" not in scope:
         # Outer middleware reads this request.state when the response passes.
         scope["state"] = {}
-    return behind(scope, states)
+    guarded = behind(scope, states) if is_nested or principal is None else GuardedScope(scope)
+    guarded.outer = scope
+    return guarded
 
 
 def _counts(state: RequestState, scope: Scope) -> bool:

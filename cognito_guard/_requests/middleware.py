@@ -84,7 +84,6 @@ class CognitoGuardMiddleware:
             state = identified
         else:
             return
-        outer_app = scope.get("app", self.app)
         if internals.close_on_expiry:
             receive, send = until_expiry(scope, state.principal, internals.verifier, receive, send)
         # The rest is in this one coroutine: each further one would add a frame to every request.
@@ -94,12 +93,12 @@ class CognitoGuardMiddleware:
         try:
             await self.app(guarded, receive, gate(state, guarded, send))
         except Exception as error:
-            await answer(state, outer_app, guarded, receive, send)
+            await answer(state, scope.get("app", self.app), guarded, receive, send)
             if not is_only(error, state.refusal):
                 raise
         else:
             if state.refusal is not None:
-                await answer(state, outer_app, guarded, receive, send)
+                await answer(state, scope.get("app", self.app), guarded, receive, send)
         finally:
             # Not reset(): it raises if the server ends the request in another context.
             current_scope.set(previous)

@@ -79,15 +79,9 @@ class SealedScope(GuardedScope):
 
 
 def behind(scope: Scope, states: tuple[RequestState, ...]) -> GuardedScope:
-    """Return the scope of a request with *states*. It is sealed while a stranger among them has not arrived."""
-    for state in states:
-        if state.stranger is not None and not state.stranger.arrived:
-            guarded: GuardedScope = SealedScope(members_of(scope))
-            break
-    else:
-        guarded = GuardedScope(scope)
-    guarded.outer = scope
-    return guarded
+    """Return a scope with *states*, without its `outer`. It is sealed while a stranger among them has not arrived."""
+    is_sealed = any(state.stranger is not None and not state.stranger.arrived for state in states)
+    return SealedScope(members_of(scope)) if is_sealed else GuardedScope(scope)
 
 
 def members_of(scope: Scope) -> Any:

@@ -65,6 +65,7 @@ class RequestState:
     """
 
     # Defaults of the class, because most requests change none of them.
+    stranger: Stranger | None = None
     refusal: RefusalError | None = None
     left_to_app = False
     started = False
@@ -77,7 +78,8 @@ class RequestState:
         self.guard = guard
         self.headers = headers
         self.principal = principal
-        self.stranger = stranger
+        if stranger is not None:
+            self.stranger = stranger
 
     def refuse(self, error: RefusalError, scope: Scope) -> RefusalError:
         """Record and report that *error* ends this request, and return the error to raise."""
