@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 
-from cognito_guard.client import ClientCredentials, Seams
+from cognito_guard.client import ClientCredentials, MemoryStore, Seams
+from cognito_guard.client._options import cache_key
 from cognito_guard.local import LocalClient, LocalCognito, LocalPool
 
 TOKEN_URL = "https://orders.auth.example/oauth2/token"
@@ -165,3 +166,14 @@ def settle() -> Callable[[], None]:
                     thread.join(30)
 
     return settle
+
+
+@pytest.fixture
+def key(reader: LocalClient) -> str:
+    """The cache key of the clients that are made without further options."""
+    return cache_key("https://orders.auth.example/oauth2/token", reader.client_id, (), (), None)
+
+
+@pytest.fixture
+def memory(timer: Any) -> MemoryStore:
+    return MemoryStore(timer=timer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import fakeredis
 import pytest
-from cryptography.fernet import Fernet
 
 from cognito_guard.client import (
     ClientCredentials,
@@ -24,12 +22,11 @@ from cognito_guard.client import (
     TokenShared,
     TokenStore,
 )
-from cognito_guard.client._bounded_store import BoundedStore
-from cognito_guard.client._options import cache_key
-from cognito_guard.client._seal import Seal, _derived
+from cognito_guard.client._seal import Seal
 from cognito_guard.client._seams import Seams
 from cognito_guard.client._token import Token
 from cognito_guard.local import LocalClient
+from tests.client.stores import Flaky
 
 Make = Callable[..., ClientCredentials]
 Settle = Callable[[], None]
@@ -44,30 +41,6 @@ def store(request: pytest.FixtureRequest, clock: Any, timer: Any, tmp_path: Path
     else:
         with fakeredis.FakeRedis() as client:
             yield RedisStore(client)
-
-
-@pytest.fixture
-def key(reader: LocalClient) -> str:
-    """The cache key of the clients that are made without further options."""
-    return cache_key("https://orders.auth.example/oauth2/token", reader.client_id, (), (), None)
-
-
-@pytest.fixture
-def memory(timer: Any) -> MemoryStore:
-    return MemoryStore(timer=timer)
-
-
-class Flaky:
-    """A store that may be away."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self.store = store
-        self.away = True
-
-    def __getattr__(self, name: str) -> Any:
-        if self.away:
-            raise ConnectionError
-        return getattr(self.store, name)
 
 
 # One buys, all use
@@ -521,195 +494,3 @@ def test_a_process_whose_secret_is_wrong_does_not_keep_the_others_away(
 
     assert make_client(store=memory).token_sync()
     assert naps == []
-
-
-# A store that is away
-
-
-class Broken:
-    """A store whose methods raise, or hang until the test is over."""
-
-    def __init__(self, how: str) -> None:
-        self.how = how
-        self.calls = 0
-        self.over = threading.Event()
-
-    def _fail(self, *_: Any) -> Any:
-        self.calls += 1
-        if self.how == "hangs":
-            self.over.wait(30)
-        raise ConnectionError("password in the message")
-
-    get = put = claim = release = _fail
-
-
-def as_store(store: Any) -> TokenStore:
-    """Its signatures are of no account."""
-    stand_in: TokenStore = store
-    return stand_in
-
-
-@pytest.fixture(params=["raises", "hangs"])
-def broken(request: pytest.FixtureRequest) -> Iterator[Broken]:
-    store = Broken(request.param)
-    yield store
-    store.over.set()
-
-
-def test_a_store_that_is_away_costs_no_call(
-    make_client: Make, endpoint: Any, broken: Broken, api: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    client = make_client(store=broken, store_timeout=0.01)
-
-    assert api.client(client).get("/orders").status_code == 200
-    assert endpoint.calls == 1
-    assert client.status().store_away
-    # Once is enough to know.
-    assert broken.calls == 1
-    assert caplog.text.count("the token store is away") == 1
-    assert "password" not in caplog.text
-
-
-def test_a_store_that_is_back_is_used_again(
-    make_client: Make, key: str, endpoint: Any, memory: MemoryStore, timer: Any, clock: Any, settle: Settle, caplog: Any
-) -> None:
-    caplog.set_level("INFO", "cognito_guard.client")
-    flaky = Flaky(memory)
-    one, other = make_client(store=flaky), make_client(store=flaky)
-    one.token_sync()
-    assert memory.get(key) is None
-
-    flaky.away = False
-    timer.advance(1.51)
-    clock.advance(0.76 * 3600)
-    one.token_sync()
-    settle()
-    assert not one.status().store_away
-    assert "the token store is back" in caplog.text
-    assert other.token_sync() == one.token_sync()
-    assert endpoint.calls == 2
-
-
-@pytest.mark.parametrize("entry", ["text", StoredToken("text", 1), StoredToken(b"sealed", "one")], ids=str)  # type: ignore[arg-type]
-def test_a_store_with_invalid_answers_counts_as_unavailable(
-    make_client: Make, endpoint: Any, timer: Any, entry: Any
-) -> None:
-    class Odd(MemoryStore):
-        def get(self, key: str) -> StoredToken | None:
-            answer: StoredToken = entry
-            return answer
-
-    client = make_client(store=Odd(timer=timer))
-
-    assert client.token_sync()
-    assert client.status().store_away
-
-
-def test_a_store_is_not_asked_while_a_call_hangs(seams: Seams, timer: Any) -> None:
-    broken = Broken("hangs")
-    store = BoundedStore(as_store(broken), timeout=0.0, seams=seams)
-    for _ in range(10):
-        assert store.get("key") is None
-        timer.advance(60)
-    assert broken.calls == 1
-
-    broken.over.set()
-    for thread in threading.enumerate():
-        if thread.name == "cognito-guard token store":
-            thread.join(30)
-    assert not store.away
-    assert store.claim("key", "one", 10)
-    assert store.away
-
-
-def test_without_threads_a_store_is_a_miss(seams: Seams, memory: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    store = BoundedStore(memory, timeout=1, seams=seams)
-    memory.put("key", StoredToken(b"sealed", 1), 60)
-    monkeypatch.setattr(threading.Thread, "start", start)
-
-    assert store.get("key") is None
-    assert store.claim("key", "one", 10)
-
-
-# Tokens at rest
-
-
-@pytest.fixture
-def token(clock: Any) -> Token:
-    return Token("header.payload.signature", clock(), clock() + 3600, 0.75)
-
-
-def test_a_sealed_token_opens_again(token: Token) -> None:
-    sealed = Seal(["secret"], "key", 0.75).close(token)
-
-    assert Seal(["secret"], "key", 0.72).open(sealed) == token
-    assert b"payload" not in sealed
-
-
-def test_what_is_stored_holds_neither_token_nor_secret(
-    make_client: Make, timer: Any, reader: LocalClient, tmp_path: Path, clock: Any
-) -> None:
-    token = make_client(store=FileStore(tmp_path / "tokens", clock=clock)).token_sync()
-
-    content = (tmp_path / "tokens").read_text()
-    assert not any(part in content for part in [*token.split("."), reader.secret, reader.client_id])
-
-
-@pytest.mark.parametrize(
-    ("closing", "opening"),
-    [(["new", "old"], ["old", "new"]), (["old"], ["new", "old"]), (["new", "old"], ["new"])],
-)
-def test_either_of_two_secrets_opens(token: Token, closing: list[str], opening: list[str]) -> None:
-    assert Seal(opening, "key", 0.75).open(Seal(closing, "key", 0.75).close(token)) == token
-
-
-def test_another_secret_does_not_open(token: Token) -> None:
-    assert Seal(["other"], "key", 0.75).open(Seal(["secret"], "key", 0.75).close(token)) is None
-    assert Seal(["old"], "key", 0.75).open(Seal(["new", "old"], "key", 0.75).close(token)) is None
-
-
-def test_an_entry_that_was_copied_to_another_key_does_not_open(token: Token) -> None:
-    assert Seal(["secret"], "another", 0.75).open(Seal(["secret"], "key", 0.75).close(token)) is None
-
-
-@pytest.mark.parametrize("damaged", [b"", b"nonsense", b"\xff", b"gAAAAA"])
-def test_a_damaged_entry_does_not_open(token: Token, damaged: bytes) -> None:
-    seal = Seal(["secret"], "key", 0.75)
-
-    assert seal.open(damaged) is None
-    assert seal.open(seal.close(token)[:-1]) is None
-    assert seal.open(seal.close(token)[1:]) is None
-
-
-GOOD = {"key": "key", "token": "a.b.c", "bought_at": 1000.0, "expires_at": 4600.0}
-
-
-def test_content_of_this_version_opens() -> None:
-    assert Seal(["secret"], "key", 0.75).open(sealed_by_hand(GOOD)) == Token("a.b.c", 1000.0, 4600.0, 0.75)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        [],
-        "text",
-        GOOD | {"token": "a b"},
-        GOOD | {"bought_at": "soon"},
-        GOOD | {"bought_at": None},
-        GOOD | {"bought_at": float("-inf")},
-        GOOD | {"bought_at": float("nan")},
-        GOOD | {"expires_at": 1000.0},
-        GOOD | {"expires_at": 1000.0 + 86401},
-        {"key": "key", "token": "a.b.c", "bought_at": 1000.0},
-    ],
-    ids=str,
-)
-def test_content_of_another_version_does_not_open(content: object) -> None:
-    assert Seal(["secret"], "key", 0.75).open(sealed_by_hand(content)) is None
-
-
-def sealed_by_hand(content: object) -> bytes:
-    return Fernet(_derived("secret")).encrypt(json.dumps(content).encode())
