@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from cognito_guard._environment import Environment, split
 from cognito_guard._grammar import RESOURCE_SERVER_IDENTIFIER, check_client_ids, check_names
 from cognito_guard._keywords import new_of
 from cognito_guard._regions import dns_suffix, doubt_about
@@ -171,28 +172,18 @@ class UserPool:
             ConfigurationError: A required variable is missing or empty, or a value is invalid.
 
         """
-        values = {name: value for name, value in environ.items() if name.startswith("COGNITO_") and value.strip()}
-        for required in ("COGNITO_USER_POOL_ID", "COGNITO_CLIENT_IDS"):
-            if required not in values:
-                raise ConfigurationError(f"the environment variable {required} is not set")
-        insecure = values.get("COGNITO_ALLOW_INSECURE_HTTP", "0").strip()
-        if insecure not in {"0", "1"}:
-            raise ConfigurationError(f"COGNITO_ALLOW_INSECURE_HTTP must be 1, 0 or not set, got {insecure!r}")
-
-        def several(name: str) -> list[str] | None:
-            return [part.strip() for part in values[name].split(",") if part.strip()] if name in values else None
-
-        issuer = values.get("COGNITO_ISSUER")
+        env = Environment(environ)
+        issuer = env.text("COGNITO_ISSUER")
         return cls(
-            values["COGNITO_USER_POOL_ID"].strip(),
-            client_ids=several("COGNITO_CLIENT_IDS") or (),
-            resource_servers=several("COGNITO_RESOURCE_SERVERS"),
+            env.required("COGNITO_USER_POOL_ID"),
+            client_ids=split(env.required("COGNITO_CLIENT_IDS")),
+            resource_servers=env.several("COGNITO_RESOURCE_SERVERS"),
             issuers=[issuer] if issuer else None,
-            jwks_url=values.get("COGNITO_JWKS_URL"),
-            token_url=values.get("COGNITO_TOKEN_URL"),
-            replica_regions=several("COGNITO_REPLICA_REGIONS") or (),
-            audience=several("COGNITO_AUDIENCE"),
-            allow_insecure_http=insecure == "1",
+            jwks_url=env.text("COGNITO_JWKS_URL"),
+            token_url=env.text("COGNITO_TOKEN_URL"),
+            replica_regions=env.several("COGNITO_REPLICA_REGIONS") or (),
+            audience=env.several("COGNITO_AUDIENCE"),
+            allow_insecure_http=env.switch("COGNITO_ALLOW_INSECURE_HTTP"),
         )
 
     @property

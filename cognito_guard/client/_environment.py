@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from cognito_guard.errors import ConfigurationError
-
-_REQUIRED: Final = ("COGNITO_TOKEN_URL", "COGNITO_CLIENT_ID", "COGNITO_CLIENT_SECRET")
-_YES: Final = frozenset({"1", "true", "yes", "on"})
-_NO: Final = frozenset({"", "0", "false", "no", "off"})
+from cognito_guard._environment import Environment
 
 
 def options_from(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -21,20 +17,13 @@ def options_from(environ: Mapping[str, str]) -> dict[str, Any]:
             0.
 
     """
-    values = {name: environ.get(name, "").strip() for name in _REQUIRED}
-    for name, value in values.items():
-        if not value:
-            raise ConfigurationError(f"the environment variable {name} is not set")
-    second = environ.get("COGNITO_CLIENT_SECRET_2", "").strip()
-    resource = environ.get("COGNITO_RESOURCE", "").strip()
-    insecure = environ.get("COGNITO_ALLOW_INSECURE_HTTP", "").strip().lower()
-    if insecure not in _YES | _NO:
-        raise ConfigurationError(f"COGNITO_ALLOW_INSECURE_HTTP must be 1 or 0, got {insecure!r}")
+    env = Environment(environ)
+    second = env.text("COGNITO_CLIENT_SECRET_2")
     return {
-        "token_url": values["COGNITO_TOKEN_URL"],
-        "client_id": values["COGNITO_CLIENT_ID"],
-        "client_secret": [values["COGNITO_CLIENT_SECRET"], *([second] if second else [])],
-        "scopes": environ.get("COGNITO_SCOPES", "").replace(",", " ").split(),
-        "resource": resource or (),
-        "allow_insecure_http": insecure in _YES,
+        "token_url": env.required("COGNITO_TOKEN_URL"),
+        "client_id": env.required("COGNITO_CLIENT_ID"),
+        "client_secret": [env.required("COGNITO_CLIENT_SECRET"), *([second] if second else [])],
+        "scopes": (env.text("COGNITO_SCOPES") or "").replace(",", " ").split(),
+        "resource": env.text("COGNITO_RESOURCE") or (),
+        "allow_insecure_http": env.switch("COGNITO_ALLOW_INSECURE_HTTP"),
     }

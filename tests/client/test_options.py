@@ -163,7 +163,7 @@ def test_every_setting_has_a_variable(endpoint: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("value", ["0", "false", "no", "off", ""])
+@pytest.mark.parametrize("value", ["0", " ", ""])
 def test_plain_http_is_off(value: str) -> None:
     with pytest.raises(ConfigurationError, match="https"):
         ClientCredentials.from_env(
@@ -171,9 +171,10 @@ def test_plain_http_is_off(value: str) -> None:
         )
 
 
-def test_a_switch_that_is_neither_1_nor_0_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="COGNITO_ALLOW_INSECURE_HTTP must be 1 or 0, got 'maybe'"):
-        ClientCredentials.from_env(ENVIRON | {"COGNITO_ALLOW_INSECURE_HTTP": "maybe"})
+@pytest.mark.parametrize("value", ["true", "yes", "01", "-1"])
+def test_a_switch_that_is_neither_1_nor_0_is_refused(value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"COGNITO_ALLOW_INSECURE_HTTP must be 1, 0 or not set, got '{value}'"):
+        ClientCredentials.from_env(ENVIRON | {"COGNITO_ALLOW_INSECURE_HTTP": value})
 
 
 def test_arguments_override_variables() -> None:

@@ -24,10 +24,10 @@ def imports_of(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_the_calling_half_imports_only_errors_and_the_url_check(path: Path) -> None:
+def test_the_calling_half_imports_only_errors_and_configuration(path: Path) -> None:
     outside = {name for name in imports_of(path) if not name.startswith("cognito_guard.client.")}
 
-    assert outside <= {"cognito_guard._urls", "cognito_guard.errors"}
+    assert outside <= {"cognito_guard._environment", "cognito_guard._urls", "cognito_guard.errors"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
