@@ -6,13 +6,12 @@ import logging
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from sys import modules
 from typing import Any, Final, NamedTuple
 
 from cognito_guard._principal import Principal
 from cognito_guard._report import log
 from cognito_guard._report.flood import WINDOW, Flood, Kind
-from cognito_guard._report.telemetry import TRACING, annotate
+from cognito_guard._report.telemetry import annotate, is_traced
 from cognito_guard.errors import RefusalError, SignatureError
 from cognito_guard.events import Event, KeysFailed, KeysFetched, Refused, Verified
 
@@ -66,7 +65,7 @@ class Reporter:
         """A token was accepted."""
         if self._flood.is_pending:
             self._flood.settle()
-        if TRACING in modules:
+        if is_traced():
             annotate("verified", principal.client_id)
         if self._on_event is not None:
             self._emit(Verified(principal))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -81,6 +82,19 @@ async def test_where_no_trace_is_written_a_caller_is_let_in_all_the_same(
 
     assert span.attributes == {}
     assert "opentelemetry.trace" not in sys.modules
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ["opentelemetry.context", "opentelemetry.trace"])
+async def test_a_caller_is_let_in_while_another_thread_imports_opentelemetry(
+    guard: CognitoGuard, pool: LocalPool, reader: LocalClient, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))
+
+    with current_span() as span:
+        assert (await guard.verify(pool.mint(client_id=reader.client_id))).client_id == reader.client_id
+
+    assert span.attributes == {}
 
 
 @pytest.mark.slow
