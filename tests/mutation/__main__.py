@@ -163,6 +163,8 @@ class InPlace:
         ]
         for item in [each for each in session.items if "pool_keys" in getattr(each, "fixturenames", ())][:WARMING_UP]:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=shared[-1])
+        for each in self._trials:
+            import_module(each.module)
         functions = living_functions(str(PACKAGE))
         # What noticed one change to a function notices others.
         noticed = defaultdict[str, Counter[str]](Counter)
