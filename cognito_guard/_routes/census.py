@@ -226,7 +226,7 @@ def _with_misplaced(entry: RouteEntry, handler: Any, used: set[int]) -> RouteEnt
 def _is_what_its_name_says(handler: Any) -> bool:
     # A decorator below the route decorator replaces the handler's name in its module. If the name still means the
     # handler itself, the decorated copy is for another route, maybe of another app.
-    found: Any = sys.modules.get(getattr(handler, "__module__", None) or "")
+    found: Any = sys.modules.get(getattr(handler, "__module__", ""))
     for name in getattr(handler, "__qualname__", "").split("."):
         found = getattr(found, name, None)
     return found is getattr(handler, "__func__", handler)

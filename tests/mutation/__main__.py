@@ -42,7 +42,7 @@ NEAR: Final = {
     "_keys": ("tests/keys",),
     "_tokens": ("tests/tokens", "tests/report"),
     "_requests": ("tests/requests", "tests/report"),
-    "_routes": ("tests/routes", "tests/test_audit.py"),
+    "_routes": ("tests/test_audit.py", "tests/routes", "tests/requests", "tests/report"),
 }
 """The tests that are about a folder, the closest first."""
 
