@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Mount, Route
-from starlette.types import ASGIApp
+from starlette.routing import BaseRoute, Host, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware
 from tests.requests.apps import WRITE, raw_app, raw_app_class, reached
@@ -64,3 +66,111 @@ async def test_a_preflight_does_not_reach_a_handler(guard: CognitoGuard, call: C
     assert (
         await call(CognitoGuardMiddleware(raw_app, guard=guard), "OPTIONS", "/", headers=PREFLIGHT)
     ).status_code == 401
+
+
+class Own:
+    """Middleware of the app's own, which hides what is behind it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.inner = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.inner(scope, receive, send)
+
+
+class Elsewhere(Own):
+    """Leads all requests to one path."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = {**scope, "path": "/a/private"}
+        await self.inner(scope, receive, send)
+
+
+def cors() -> Middleware:
+    return Middleware(CORSMiddleware, allow_origins=["*"])
+
+
+def orders(*middleware: Middleware) -> Starlette:
+    return Starlette(routes=[Route("/orders", reached)], middleware=middleware)
+
+
+@pytest.mark.parametrize(
+    ("route", "host", "path"),
+    [
+        pytest.param(lambda: Mount("/in", app=orders(cors())), "api.example", "/in/orders", id="of-the-app"),
+        pytest.param(
+            lambda: Mount("/in", app=orders(cors(), Middleware(Own))), "api.example", "/in/orders", id="first"
+        ),
+        pytest.param(lambda: Mount("/in", app=orders(Middleware(Own), cors())), "api.example", "/in/orders", id="last"),
+        pytest.param(
+            lambda: Mount("/in", app=CORSMiddleware(orders(), allow_origins=["*"])),
+            "api.example",
+            "/in/orders",
+            id="around",
+        ),
+        pytest.param(
+            lambda: Mount("/in", app=orders(), middleware=[cors()]), "api.example", "/in/orders", id="of-the-mount"
+        ),
+        pytest.param(
+            lambda: Mount("/in", routes=[Mount("/deeper", app=orders(cors()))]),
+            "api.example",
+            "/in/deeper/orders",
+            id="deeper",
+        ),
+        pytest.param(lambda: Host("shop.example", app=orders(cors())), "shop.example", "/orders", id="of-a-host"),
+        pytest.param(
+            lambda: Host("shop.example", app=Starlette(routes=[Mount("/in", app=orders(cors()))])),
+            "shop.example",
+            "/in/orders",
+            id="below-a-host",
+        ),
+    ],
+)
+async def test_a_mounted_app_answers_the_preflights_for_it(
+    guard: CognitoGuard, call: Call, route: Callable[[], BaseRoute], host: str, path: str
+) -> None:
+    app = Starlette(routes=[route(), Route("/options", reached, methods=["OPTIONS"]), Mount("/other", app=orders())])
+    guard.install(app)
+    here = {"host": host}
+
+    assert (await call(app, "OPTIONS", path, headers=PREFLIGHT | here)).status_code == 200
+    assert (await call(app, "OPTIONS", path, headers=here)).status_code == 401
+    assert (await call(app, "GET", path, headers=here)).status_code == 401
+    for elsewhere in ("/options", "/other/orders", "/nowhere"):
+        answer = await call(app, "OPTIONS", elsewhere, headers=PREFLIGHT | {"host": "api.example"})
+        assert answer.status_code == 401
+
+
+async def test_a_preflight_is_looked_up_below_the_root_path_of_the_app(guard: CognitoGuard, call: Call) -> None:
+    app = FastAPI(routes=[Mount("/in", app=orders(cors()))])
+    app.root_path = "/api"  # as an argument it is deprecated
+    guard.install(app)
+
+    for path in ("/api/in/orders", "/in/orders"):
+        assert (await call(app, "OPTIONS", path, headers=PREFLIGHT)).status_code == 200
+    assert (await call(app, "OPTIONS", "/apiin/orders", headers=PREFLIGHT)).status_code == 401
+
+
+async def test_a_preflight_passes_what_is_between_two_guards(
+    make_guard: Callable[[], CognitoGuard], call: Call
+) -> None:
+    """Middleware of the app's own hides the routes, but Starlette knows what is ahead of each guard."""
+    outer, inner = make_guard(), make_guard()
+    app = Starlette(routes=[Route("/orders", reached)])
+    app.add_middleware(Own)
+    inner.install(app)
+    app.add_middleware(Own)
+    app.add_middleware(CORSMiddleware, allow_origins=["*"])
+    outer.install(app)
+
+    assert (await call(app, "OPTIONS", "/orders", headers=PREFLIGHT)).status_code == 200
+    assert (await call(app, "GET", "/orders")).status_code == 401
+
+
+async def test_a_preflight_that_is_led_elsewhere_on_its_way_opens_nothing(guard: CognitoGuard, call: Call) -> None:
+    inner = [Mount("/b", app=orders(cors())), Route("/private", reached, methods=["OPTIONS"])]
+    app = Starlette(routes=[Mount("/a", app=Starlette(routes=inner, middleware=[Middleware(Elsewhere)]))])
+    guard.install(app)
+
+    assert (await call(app, "OPTIONS", "/a/b/orders", headers=PREFLIGHT)).status_code == 401
