@@ -20,7 +20,7 @@ import sys
 import time
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from difflib import SequenceMatcher
 from functools import lru_cache, partial
@@ -123,12 +123,16 @@ class Chosen:
     """
     Runs the tests called *names* alone, in that order, after those that are not in *known*: they are new.
 
+    Args:
+        names: The tests.
+        known: How long each test takes, in seconds.
+
     Attributes:
         failed: The first test that fails, or nothing.
 
     """
 
-    def __init__(self, names: Iterable[str], known: Container[str]) -> None:
+    def __init__(self, names: Iterable[str], known: Mapping[str, float]) -> None:
         self._places = {name: place for place, name in enumerate(names)}
         self._known = known
         self.failed = ""
@@ -137,9 +141,12 @@ class Chosen:
         items[:] = self.of(items)
 
     def of(self, items: Iterable[pytest.Item]) -> list[pytest.Item]:
-        """Return those of *items* that are to run."""
+        """Return those of *items* that are to run, each with a limit that a busy machine does not reach."""
         places = [(self._places.get(each.nodeid, 0 if each.nodeid in self._known else -1), each) for each in items]
-        return [each for place, each in sorted(places, key=lambda e: e[0]) if place or each.nodeid in self._places]
+        chosen = [each for place, each in sorted(places, key=lambda e: e[0]) if place or each.nodeid in self._places]
+        for item in chosen:
+            item.add_marker(pytest.mark.timeout(min(LONGEST_TEST, 5 + 10 * self._known.get(item.nodeid, 1.5))))
+        return chosen
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and not self.failed:
@@ -149,7 +156,7 @@ class Chosen:
 class InPlace:
     """Runs the tests of each of *trials*, in a process of its own, with the mutant in place."""
 
-    def __init__(self, trials: list[Trial], known: Container[str]) -> None:
+    def __init__(self, trials: list[Trial], known: Mapping[str, float]) -> None:
         self._trials = trials
         self._known = known
 
@@ -214,7 +221,7 @@ def in_a_child(work: Callable[[], str], seconds: float) -> str:
     return result if said else "died" if ended else TOO_LONG
 
 
-def imported(trial: Trial, known: Container[str]) -> str:
+def imported(trial: Trial, known: Mapping[str, float]) -> str:
     """Return the test that fails when the mutant is imported, or nothing."""
 
     def run() -> str:
