@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware
 from tests.requests.apps import WRITE, raw_app, raw_app_class, reached
+from tests.requests.recording import ask
 
 pytestmark = pytest.mark.anyio
 
@@ -150,6 +151,15 @@ async def test_a_preflight_is_looked_up_below_the_root_path_of_the_app(guard: Co
     for path in ("/api/in/orders", "/in/orders"):
         assert (await call(app, "OPTIONS", path, headers=PREFLIGHT)).status_code == 200
     assert (await call(app, "OPTIONS", "/apiin/orders", headers=PREFLIGHT)).status_code == 401
+
+
+async def test_a_preflight_is_looked_up_below_the_root_path_of_the_server(guard: CognitoGuard) -> None:
+    app = Starlette(routes=[Mount("/in", app=orders(cors()))])
+    guard.install(app)
+    preflight = {"origin": "https://shop.example", "access_control_request_method": "GET"}
+
+    for path, status in (("/api/in/orders", 200), ("/api/orders", 401)):
+        assert (await ask(app, "OPTIONS", path, root_path="/api", **preflight)).status == status
 
 
 async def test_a_preflight_passes_what_is_between_two_guards(
