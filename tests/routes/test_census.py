@@ -245,9 +245,10 @@ def test_what_was_made_of_a_handler_may_be_for_another_app(guard: CognitoGuard) 
     """Where a decorator has not taken the place of the handler in its module, it was not meant to."""
     box = Box()
     for endpoint in (handler, box.handle):
-        guard.require(READ)(endpoint)
+        another = Starlette(routes=[Route("/", guard.require(READ)(endpoint))])
 
         assert only(Starlette(routes=[Route("/", endpoint)])).faults == ()
+        assert only(another).faults == ()
 
 
 def test_what_was_made_of_a_handler_may_be_on_another_route(guard: CognitoGuard) -> None:
