@@ -351,9 +351,8 @@ async def test_settled_means_that_the_thread_is_gone(make_keys: Callable[..., Ke
 
 
 def test_a_fetch_that_hangs_does_not_keep_the_process_from_ending(
-    make_keys: Callable[..., KeySet], fetch: Any, make_gate: Any, settle: Any
+    make_keys: Callable[..., KeySet], gate: Gate, settle: Any
 ) -> None:
-    gate = make_gate(fetch)
     keys = make_keys(fetch=gate)
     before = set(threading.enumerate())
     keys.refresh_if_due()
