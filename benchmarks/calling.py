@@ -66,9 +66,9 @@ def section(results: dict[str, dict[str, Any]], missing: dict[str, str]) -> Sect
         name="calling",
         title="A call with a cached token",
         about=(
-            "Processor time of one request in process, with each package's own auth object and the token at hand, less "
-            "that of the same request without one. A package that brings its own client is held against the one that "
-            "it derives from."
+            "Processor time of one request in process with each package's auth object, which has its token already, "
+            "minus that of the same request without auth. A package with its own client is compared with the client "
+            "that it derives from."
         ),
         rows=tuple(rows),
     )

@@ -54,8 +54,8 @@ def measure(effort: Effort, progress: Progress) -> Section:
         name="import",
         title="Import",
         about=(
-            f"In {effort.starts} fresh processes each, in turn, compiled before, without the start of the interpreter. "
-            f"The dependencies are the modules that `cognito_guard` itself imports: {', '.join(dependencies)}. "
+            f"Each is imported in {effort.starts} fresh processes, in turn, already compiled. The start of the "
+            f"interpreter does not count. The dependencies are the modules that `cognito_guard` itself imports: {', '.join(dependencies)}. "
             f"It imports none of {', '.join(_UNWANTED)}."
         ),
         rows=rows,

@@ -38,10 +38,10 @@ def measure(effort: Effort, progress: Progress) -> Section:
         name="memory",
         title="Memory",
         about=(
-            f"Growth of the resident memory of a fresh process, `token_cache` as it is by default: {valid:,} different "
-            f"good tokens, and {junk:,} different ones with a wrong signature, an unknown key, another issuer, or of "
-            f"random bytes. For each remembered token: the growth after {remembered:,} good ones alone, all of them "
-            "remembered, divided by their number."
+            "Growth of the resident memory of a fresh process with the default `token_cache`, after "
+            f"{valid:,} different good tokens and {junk:,} different bad ones: with a wrong signature, an unknown key, "
+            "another issuer, or made of random bytes. The figure for each remembered token is the growth after "
+            f"{remembered:,} good tokens, all of them remembered, divided by their number."
         ),
         rows=(
             Row(what=f"{valid:,} good tokens, {junk:,} junk", value=grown, unit="MB", at_most=_GOAL),

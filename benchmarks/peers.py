@@ -40,10 +40,10 @@ def measure(effort: Effort, progress: Progress) -> Section:
         name="peers",
         title="One token, other packages",
         about=(
-            "Set up as each one's documentation says, keys loaded beforehand, the same users' tokens in the same "
-            "process, in an environment of their own. Some take no other tokens; Powertools takes those alone that "
-            "name an audience, and gets such. Each accepts a good token and refuses one with a wrong signature, or has "
-            "no figure here."
+            "Each package is set up as its documentation says, in one environment beside the others, with its keys "
+            "loaded. All verify the same users' tokens in the same process, because some accept no others. Powertools "
+            "accepts only tokens that name an audience, so its tokens do. A package that refuses a good token, or "
+            "accepts one with a wrong signature, has no figure."
         ),
         rows=tuple(rows),
     )

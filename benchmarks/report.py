@@ -54,9 +54,9 @@ def _head(command: str) -> Iterator[str]:
     yield ""
     yield f"Measured by `{command}`: {origin()}. Load comes from {_wrk()}."
     yield ""
-    yield "Everything that is compared takes turns, a few milliseconds each. Times are processor time, as medians of"
-    yield "all rounds; ratios are medians of the ratios within each round. They say more than the times, which are this"
-    yield "machine's."
+    yield "Everything that is compared takes turns of a few milliseconds. Times are processor time, as medians of all"
+    yield "rounds. Ratios are medians of the ratios within each round; they say more than the times, which depend on the"
+    yield "machine."
     yield ""
 
 

@@ -54,11 +54,11 @@ def measure(effort: Effort, progress: Progress) -> Section:
         name="requests",
         title="One request in process",
         about=(
-            "The app is called as a server calls it, without one: GET for the only route of the app, each app in a "
-            "process of its own, which take turns. Every row has the "
-            f"same {len(good.tokens):,} distinct tokens in turn, remembered or not. *Floor* is no guard: it finds the "
-            "header in the list, looks its SHA-256 up in a dictionary, reads the clock and passes `send` through a "
-            "function, which any guard that remembers tokens must do. Logging is off."
+            "GET for the only route of an app, which is called as a server calls it, without a server. Each app runs "
+            "in its own process; the processes take turns. Every row uses the same "
+            f"{len(good.tokens):,} distinct tokens in turn, remembered or not. *Floor* is no guard. It does only what "
+            "any guard that remembers tokens must do: find the header in the list, look up its SHA-256 in a "
+            "dictionary, read the clock, and pass `send` through a function. Logging is off."
         ),
         rows=tuple(rows),
     )

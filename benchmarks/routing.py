@@ -47,8 +47,8 @@ def measure(effort: Effort, progress: Progress) -> Section:
         title="Routes",
         about=(
             "What the guard adds to a request for the last route of a Starlette app, token seen before, "
-            f"{len(good.tokens):,} distinct ones in turn, each app in a process of its own. Starlette looks through "
-            "its routes one by one, with a guard and without."
+            f"{len(good.tokens):,} distinct ones in turn, each app in its own process. Starlette looks through its "
+            "routes one by one, with or without a guard."
         ),
         rows=tuple(rows),
     )

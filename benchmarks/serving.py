@@ -103,9 +103,9 @@ def _section(rows: tuple[Row, ...], tokens: int) -> Section:
             "*h11*: uvicorn as it installs, with h11 and asyncio. *uvloop*: with httptools and uvloop. "
             f"One worker, no access log, `wrk` with one thread and {_CONNECTIONS} connections on the same machine; all "
             f"servers take turns. The route has `@guard.require`; {tokens:,} distinct tokens in turn, all remembered "
-            "(*seen before*) or all forgotten by the time they come again (*never seen*). The figure is the server's "
-            "processor time per request, and the ratio what is left of the unguarded server's capacity by it. Rates "
-            "and latencies, at full load, vary much more on a machine that is not alone."
+            "(*seen before*) or all forgotten before they come again (*never seen*). The figure is the server's "
+            "processor time per request. The ratio is the part of the unguarded server's capacity that remains. Rates "
+            "and latencies at full load vary much more on a shared machine."
         ),
         rows=rows,
     )

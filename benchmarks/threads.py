@@ -51,10 +51,10 @@ def measure(effort: Effort, progress: Progress) -> Section:
         name="threads",
         title="Several threads",
         about=(
-            "Never seen, each thread with an event loop of its own, by the clock: on a machine that does nothing else, "
-            f"half of the time means twice as many tokens a second. {os.cpu_count()} cores here. "
-            "`recover_data_from_signature` holds the interpreter's lock while it computes, `verify` lets it go: that "
-            "costs more of the processor, and is only worth it where other cores are idle."
+            "Tokens never seen. Each thread has its own event loop. The time is by the clock: on an idle machine, half "
+            f"the time means twice as many tokens a second. This machine has {os.cpu_count()} cores. "
+            "`recover_data_from_signature` holds the interpreter's lock while it computes. `verify` releases it, which "
+            "takes more processor time and helps only if other cores are idle."
         ),
         rows=tuple(
             _row(work, threads, spent[work.name, threads], spent[works[0].name, 1])
