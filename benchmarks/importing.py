@@ -55,7 +55,8 @@ def measure(effort: Effort, progress: Progress) -> Section:
         title="Import",
         about=(
             f"Each is imported in {effort.starts} fresh processes, in turn, already compiled. The start of the "
-            f"interpreter does not count. The dependencies are the modules that `cognito_guard` itself imports: {', '.join(dependencies)}. "
+            "interpreter does not count. The dependencies are the modules that `cognito_guard` itself imports: "
+            f"{', '.join(dependencies)}. "
             f"It imports none of {', '.join(_UNWANTED)}."
         ),
         rows=rows,

@@ -55,8 +55,8 @@ def _head(command: str) -> Iterator[str]:
     yield f"Measured by `{command}`: {origin()}. Load comes from {_wrk()}."
     yield ""
     yield "Everything that is compared takes turns of a few milliseconds. Times are processor time, as medians of all"
-    yield "rounds. Ratios are medians of the ratios within each round; they say more than the times, which depend on the"
-    yield "machine."
+    yield "rounds. Ratios are medians of the ratios within each round; they say more than the times, which depend on"
+    yield "the machine."
     yield ""
 
 

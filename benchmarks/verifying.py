@@ -62,8 +62,8 @@ def measure(effort: Effort, progress: Progress) -> Section:
         about=(
             f"`await guard.verify(token)` with a machine's access token of {len(good.tokens[0])} characters, or a "
             f"user's of {len(of_users.tokens[0])}; {len(good.tokens)} different ones in turn. A token *never seen* "
-            "adds an entry to the token cache and drops an old one. The header of 1 MB is refused before its token is read. "
-            "All other refused tokens are different from each other."
+            "adds an entry to the token cache and drops an old one. The header of 1 MB is refused before its token is "
+            "read. All other refused tokens are different from each other."
         ),
         rows=rows,
     )
