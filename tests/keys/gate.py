@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-IN_TIME = 20.0
+IN_TIME = 60.0
 """Seconds that a test waits for what must come, before it fails."""
 
 

@@ -52,7 +52,7 @@ async def crowd(keys: KeySet, kid: str, size: int, gate: Any) -> list[RefusalErr
 
 
 def test_at_a_cold_start_everyone_may_wait(make_keys: Callable[..., KeySet], gate: Gate, kid: str, settle: Any) -> None:
-    keys = make_keys(fetch=gate)
+    keys = make_keys(fetch=gate, policy=KeyPolicy(timeout=IN_TIME))
 
     results = asyncio.run(crowd(keys, kid, MOST_WAITING_COLD + 1, gate))
 

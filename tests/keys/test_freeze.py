@@ -63,7 +63,7 @@ def jwks(pool: LocalPool) -> Callable[[], bytes]:
     return lambda: json.dumps(pool.jwks()).encode()
 
 
-async def found(keys: KeySet, kid: str, turns: Turns, *results: bytes | Exception | None) -> bool:
+async def found(keys: KeySet, kid: str, turns: Turns, *results: bytes | None) -> bool:
     """Ask for *kid*, with *results* for the fetches that this starts; return whether the key is there."""
 
     async def answer() -> None:
@@ -77,11 +77,9 @@ async def found(keys: KeySet, kid: str, turns: Turns, *results: bytes | Exceptio
     return key is not None
 
 
-def settle_turn(turn: Future[bytes], result: bytes | Exception | None) -> None:
-    if isinstance(result, bytes):
+def settle_turn(turn: Future[bytes], result: bytes | None) -> None:
+    if result is not None:
         turn.set_result(result)
-    elif result is not None:
-        turn.set_exception(result)
 
 
 NO = FetchError("no")

@@ -162,5 +162,3 @@ def test_a_function_that_was_frozen_in_a_fetch_is_right_at_its_next_call(
     frozen.join(IN_TIME)
 
     assert invoke() == 200
-    for thread in fetching():
-        thread.join(IN_TIME)

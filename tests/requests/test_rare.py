@@ -17,7 +17,7 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware, audit
@@ -186,22 +186,6 @@ async def test_a_handler_that_runs_in_a_context_of_its_own_judges_the_request_th
 
     assert (await call(app, "GET", "/", may_write)).text == "written"
     assert (await call(app, "GET", "/", may_read)).status_code == 403
-
-
-class Choosing(BaseRoute):
-    """A route that names one handler to who asks and, when it is its turn, puts another one in its place."""
-
-    def __init__(self, shown: Any, run: Any) -> None:
-        self.path = "/"
-        self.endpoint = shown
-        self._run = run
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        return Match.FULL, {"endpoint": self.endpoint}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["endpoint"] = self._run
-        await (await self._run(Request(scope, receive, send)))(scope, receive, send)
 
 
 class Early(Starlette):
