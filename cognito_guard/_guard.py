@@ -27,7 +27,7 @@ from cognito_guard._requests.requirement import Requirement
 from cognito_guard._requests.state import principal_of
 from cognito_guard._routes.misuse import WRITE_A_REQUIREMENT
 from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH
-from cognito_guard._tokens.verifier import Verifier, wall_clock
+from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.errors import ConfigurationError, RefusalError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -77,7 +77,7 @@ class CognitoGuard(HasInternals):
         on_event: OnEvent | None = None,
         on_error: OnError | None = None,
         close_on_expiry: bool = False,
-        clock: Callable[[], float] = wall_clock,
+        clock: Callable[[], float] | None = None,
         timer: Callable[[], float] = time.monotonic,
         fetch: Fetch | None = None,
     ) -> None:

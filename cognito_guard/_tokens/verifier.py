@@ -31,11 +31,6 @@ SHUTDOWN_PATIENCE: Final = 0.5
 _SCHEME: Final = b"Bearer "
 
 
-def wall_clock() -> float:
-    """Return the seconds since the epoch. Looks up `time.time` at each call: tests that freeze time replace it."""
-    return time.time()
-
-
 class _Trusted(NamedTuple):
     """A pool whose tokens are accepted, and its keys."""
 
@@ -73,7 +68,7 @@ class Verifier:
         key_policy: KeyPolicy,
         reporter: Reporter,
         max_token_length: int = MAX_TOKEN_LENGTH,
-        clock: Callable[[], float] = wall_clock,
+        clock: Callable[[], float] | None = None,
         timer: Callable[[], float] = time.monotonic,
         fetch: Fetch | None = None,
     ) -> None:
@@ -129,7 +124,11 @@ class Verifier:
             return None
         principal, keys, kid, key = entry
         # Ask the key set each time: the key may have been withdrawn or replaced since.
-        if keys.get(kid) is not key or self._clock() >= principal.expires_at + self._leeway:
+        if keys.get(kid) is not key:
+            return None
+        # As `now`, without a frame for it.
+        now = time.time() if self._clock is None else self._clock()
+        if now >= principal.expires_at + self._leeway:
             return None
         self._reporter.verified(principal)
         return principal
@@ -172,7 +171,7 @@ class Verifier:
             raise ClaimError("iss")
         pool, keys = trusted
         # Check claims before looking for the key: a token that is invalid anyway never causes a fetch.
-        check_claims(claims, pool, self._clock(), self._leeway)
+        check_claims(claims, pool, self.now(), self._leeway)
         held = keys.get(kid)
         if held is None:
             return _Wanted(keys, kid)
@@ -186,11 +185,12 @@ class Verifier:
 
     def now(self) -> float:
         """Return the time, in seconds since the epoch, that times in tokens are compared with."""
-        return self._clock()
+        # `time.time` is looked up each time, so that tests which freeze time freeze it here.
+        return time.time() if self._clock is None else self._clock()
 
     def seconds_left(self, principal: Principal) -> float:
         """Return for how many seconds the token of *principal* is still accepted; 0 or less if it has expired."""
-        return principal.expires_at + self._leeway - self._clock()
+        return principal.expires_at + self._leeway - self.now()
 
     def with_seams(self, *, fetch: Fetch, clock: Callable[[], float], timer: Callable[[], float]) -> Verifier:
         """Return a verifier with the same pools and options, without any keys and tokens yet."""
