@@ -89,8 +89,9 @@ class Trial(NamedTuple):
 
     @property
     def can_be_put_in_place(self) -> bool:
-        """Whether it changes a function, or a constant of the module."""
-        return bool(self.mutant.lines) or self.mutant.name.startswith(": ")
+        """Whether it changes what a function does, or a constant of the module."""
+        function, _, change = self.mutant.name.partition(": ")
+        return not change.startswith("@") and (bool(self.mutant.lines) or not function)
 
     def note(self, killer: str) -> bool:
         """Keep in the results which test failed, if any; return whether one did."""
