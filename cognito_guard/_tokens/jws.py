@@ -63,7 +63,7 @@ def check_max_token_length(length: int) -> int:
         ConfigurationError: It is not a whole number from 1 KiB to 1 MiB.
 
     """
-    if isinstance(length, bool) or not isinstance(length, int) or length not in _LENGTHS:
+    if not isinstance(length, int) or length not in _LENGTHS:
         raise ConfigurationError(
             f"max_token_length must be a number of characters from {_LENGTHS[0]} to {_LENGTHS[-1]}, got {length!r}"
         )
