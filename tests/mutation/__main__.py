@@ -322,11 +322,16 @@ def import_what_tests_import() -> None:
 
     def collect() -> str:
         pytest.main([*PYTEST, "--collect-only", *TESTS])
-        return " ".join(name for name in sys.modules if not name.startswith((PACKAGE.name, "tests", "test_", "__")))
+        files = {name: str(getattr(module, "__file__", None)) for name, module in sys.modules.items()}
+        return " ".join(
+            name for name, file in files.items() if file.startswith(sys.prefix) or not file.startswith(str(ROOT))
+        )
 
     for name in in_a_child(collect, FOR_EVER).split():
         with suppress(Exception):
             import_module(name)
+    if PACKAGE.name in sys.modules:
+        raise AssertionError(f"{PACKAGE.name} is imported already, so no mutant of it can be")
 
 
 def killed() -> set[tuple[str, str]]:
