@@ -1,5 +1,6 @@
 """What is listed of an app's routes, and what is said of each."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -61,6 +62,14 @@ def only(app: object) -> RouteEntry:
 
 def requirement(app: object) -> str:
     return only(app).requirement
+
+
+def test_an_entry_cannot_be_changed() -> None:
+    entry = only(inner())
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        entry.public = True  # type: ignore[misc]
+    assert not hasattr(entry, "__dict__")
 
 
 def test_a_class_is_listed_with_each_method_it_has() -> None:

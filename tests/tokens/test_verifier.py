@@ -179,10 +179,14 @@ async def test_a_name_that_is_empty_is_none(guard: CognitoGuard, pool: LocalPool
     assert getattr(await guard.verify(pool.mint(**claims)), attribute) is None
 
 
-async def test_what_tokens_have_in_common_is_kept_once(guard: CognitoGuard, pool: LocalPool) -> None:
-    first, second = [await guard.verify(pool.mint(number=number)) for number in range(2)]
+async def test_what_tokens_have_in_common_is_kept_once(
+    guard: CognitoGuard, pool: LocalPool, writer: LocalClient
+) -> None:
+    tokens = [pool.mint(client_id=writer.client_id, scope="a/b c/d", number=number) for number in range(2)]
+    first, second = [await guard.verify(token) for token in tokens]
 
     assert first is not second
+    assert first.scopes == {"a/b", "c/d"}
     assert first.client_id is first.subject is second.client_id
     for name in ("scopes", "groups", "issuer"):
         assert getattr(first, name) is getattr(second, name)
