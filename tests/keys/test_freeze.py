@@ -331,6 +331,40 @@ async def test_a_request_that_started_a_successful_attempt_does_not_ask_again(
     await keys.settle()
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("found", [True, False])
+async def test_a_request_whose_attempt_failed_asks_once_more_if_it_may(
+    make_keys: Callable[..., KeySet],
+    turns: Turns,
+    timer: Any,
+    pool: LocalPool,
+    jwks: Any,
+    new_keys: Callable[[], PoolKeys],
+    found: bool,
+) -> None:
+    keys = make_keys(fetch=turns, policy=KeyPolicy(max_age=100, stale_for=1_000, cooldown=0.001))
+    await anyio.to_thread.run_sync(load, keys, turns, jwks())
+    kid = pool.rotate(new_keys()).access.kid
+    timer.advance(1)
+
+    async def answer() -> None:
+        for result in (NO, jwks() if found else NO):
+            turn = await anyio.to_thread.run_sync(turns.next)
+            timer.advance(1)
+            settle_turn(turn, result)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(answer)
+        if found:
+            assert await keys.find(kid)
+        else:
+            with pytest.raises(SignatureError):
+                await keys.find(kid)
+
+    assert turns.began == 3
+    await keys.settle()
+
+
 # -- what comes of an attempt that has outlived its timeout
 
 
