@@ -348,10 +348,13 @@ async def test_a_request_whose_attempt_failed_asks_once_more_if_it_may(
     timer.advance(1)
 
     async def answer() -> None:
-        for result in (NO, jwks() if found else NO):
+        for succeeds in (False, found):
             turn = await anyio.to_thread.run_sync(turns.next)
             timer.advance(1)
-            settle_turn(turn, result)
+            if succeeds:
+                turn.set_result(jwks())
+            else:
+                turn.set_exception(NO)
 
     async with anyio.create_task_group() as group:
         group.start_soon(answer)
