@@ -6,15 +6,10 @@ import runpy
 import subprocess
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 
-import cognito_guard
 from cognito_guard._cli.main import main
-
-# Run from its file: what imports it by name, imports it once in a process.
-MAIN = str(Path(cognito_guard.__file__).parent / "__main__.py")
 
 
 def test_help_lists_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,15 +55,21 @@ def test_wrong_settings_exit_with_2_and_one_line(capsys: pytest.CaptureFixture[s
 
 def test_the_package_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["cognito-guard", "--help"])
+    # runpy warns about a module that another test has imported.
+    monkeypatch.delitem(sys.modules, "cognito_guard.__main__", raising=False)
 
     with pytest.raises(SystemExit) as left:
-        runpy.run_path(MAIN, run_name="__main__")
+        runpy.run_module("cognito_guard", run_name="__main__")
 
     assert left.value.code == 0
 
 
-def test_importing_what_is_run_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    runpy.run_path(MAIN, run_name="cognito_guard.__main__")
+def test_importing_what_is_run_runs_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "cognito_guard.__main__", raising=False)
+
+    runpy.run_module("cognito_guard.__main__")
 
     assert capsys.readouterr() == ("", "")
 

@@ -63,23 +63,19 @@ def jwks(pool: LocalPool) -> Callable[[], bytes]:
     return lambda: json.dumps(pool.jwks()).encode()
 
 
-async def found(keys: KeySet, kid: str, turns: Turns, *results: bytes | None) -> bool:
+async def found(keys: KeySet, kid: str, turns: Turns, *results: bytes) -> bool:
     """Ask for *kid*, with *results* for the fetches that this starts; return whether the key is there."""
 
     async def answer() -> None:
         for result in results:
-            settle_turn(await anyio.to_thread.run_sync(turns.next), result)
+            turn = await anyio.to_thread.run_sync(turns.next)
+            turn.set_result(result)
 
     key = None
     async with anyio.create_task_group() as group:
         group.start_soon(answer)
         key = await keys.find(kid)
     return key is not None
-
-
-def settle_turn(turn: Future[bytes], result: bytes | None) -> None:
-    if result is not None:
-        turn.set_result(result)
 
 
 NO = FetchError("no")

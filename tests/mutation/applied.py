@@ -50,13 +50,12 @@ def put_in_place(name: str, code: CodeType, functions: Iterable[FunctionType]) -
     module = sys.modules[name]
     namespace = {"__name__": name, "__file__": module.__file__, "__package__": module.__package__}
     exec(code, namespace)  # noqa: S102 - of this package, but for one change
-    codes = {(each.co_qualname, each.co_firstlineno): each for each in _inside(code)}
+    codes = {(code.co_filename, each.co_qualname, each.co_firstlineno): each for each in _inside(code)}
     for function in functions:
         old = function.__code__
-        if old.co_filename == code.co_filename:
-            new = codes.get((old.co_qualname, old.co_firstlineno), old)
-            if new.co_freevars == old.co_freevars:
-                function.__code__ = new
+        new = codes.get((old.co_filename, old.co_qualname, old.co_firstlineno), old)
+        # A function keeps its code if the new one closes over other variables.
+        function.__code__ = new if new.co_freevars == old.co_freevars else old
     changed = {each: vars(module).get(each) for each, value in namespace.items() if isinstance(value, _PLAIN)}
     for other in list(sys.modules.values()):
         for each, before in changed.items():

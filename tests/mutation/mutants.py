@@ -6,6 +6,7 @@ import ast
 import copy
 from collections import Counter
 from collections.abc import Iterator
+from itertools import takewhile
 from types import CodeType
 from typing import Any, Final, NamedTuple
 
@@ -226,15 +227,16 @@ def _put(parent: ast.AST, field: str, index: int | None, new: ast.AST) -> None:
 
 def _shown(node: ast.AST, above: tuple[ast.AST, ...]) -> ast.AST:
     """Return *node* or the expression around it that tells best, in few words, where it is."""
-    for each in reversed(above):
-        if (
-            isinstance(node, ast.stmt)
-            or not isinstance(each, ast.expr | ast.comprehension | ast.keyword)
-            or len(ast.unparse(each)) > _LONGEST_NAME
-        ):
-            break
+    if isinstance(node, ast.stmt):
+        return node
+    for each in takewhile(_is_short, reversed(above)):
         node = each
     return node
+
+
+def _is_short(node: ast.AST) -> bool:
+    is_part = isinstance(node, ast.expr | ast.comprehension | ast.keyword)
+    return is_part and len(ast.unparse(node)) <= _LONGEST_NAME
 
 
 def _text(node: ast.AST) -> str:

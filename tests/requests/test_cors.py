@@ -83,9 +83,7 @@ class Elsewhere(Own):
     """Leads all requests to one path."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope = {**scope, "path": "/a/private"}
-        await self.inner(scope, receive, send)
+        await self.inner({**scope, "path": "/a/private"}, receive, send)
 
 
 def cors() -> Middleware:

@@ -33,8 +33,7 @@ class Watching:
         self.seen = seen
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            self.seen.append(scope["path"])
+        self.seen.append(scope.get("path", ""))
         await self.inner(scope, receive, send)
 
 
