@@ -67,7 +67,8 @@ def public_way(app: object, scope: Scope, guard: object, way: Way = _START) -> W
         path = scope["path"]
         other = {**scope, "path": path.rstrip("/") if path.endswith("/") else path + "/"}
         if _first_match(routes or (), other):
-            return way._replace(redirect=other["path"]) if public_way(app, other, guard, way) else None
+            # The middleware asks where that leads, from the outermost app on.
+            return way._replace(redirect=other["path"])
     return way if way.is_open else None
 
 
