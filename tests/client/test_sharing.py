@@ -340,7 +340,8 @@ class Watched(MemoryStore):
 def test_a_late_answer_does_not_replace_a_newer_token(make_client: Make, endpoint: Any, clock: Any, timer: Any) -> None:
     """The claim of a slow process ended, and another one bought meanwhile."""
     store = Watched(timer=timer)
-    slow, quick = make_client(store=store), make_client(store=store)
+    # Its call may begin to wait only after those 30 seconds.
+    slow, quick = make_client(store=store, timeout=60), make_client(store=store)
     tokens = []
 
     def overtake() -> None:
