@@ -20,6 +20,7 @@ from cognito_guard._requests.lookup import Way, place_in, preflight_way, public_
 from cognito_guard._requests.marks import marks_of
 from cognito_guard._requests.scope import members_of
 from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, current_scope, place_of, states_of
+from cognito_guard._tokens.verifier import SCHEME
 from cognito_guard.errors import ConfigurationError, KeysUnavailableError, RefusalError
 
 _log: Final = logging.getLogger("cognito_guard")
@@ -113,7 +114,7 @@ class CognitoGuardMiddleware:
         try:
             token = bearer_token(values, internals.verifier.max_token_length)
             # Other spellings share the digest of this one: a token has one entry, so it cannot push out other tokens.
-            is_plain = values[0] == f"Bearer {token}".encode("latin-1")
+            is_plain = values[0] == SCHEME + token.encode("latin-1")
             principal = await internals.verifier.verify(token, digest if is_plain else None)
         except RefusalError as error:
             # Drop the traceback: the scope holds the error, and the traceback holds the scope, which would be a

@@ -28,7 +28,8 @@ from cognito_guard.errors import (
 SHUTDOWN_PATIENCE: Final = 0.5
 """The longest time, in seconds, that a shutdown waits for fetches of keys."""
 
-_SCHEME: Final = b"Bearer "
+SCHEME: Final = b"Bearer "
+"""What a token follows in the credentials that are remembered."""
 
 
 class _Trusted(NamedTuple):
@@ -85,7 +86,7 @@ class Verifier:
             raise ConfigurationError(f"leeway must be a number of seconds, zero or more, got {leeway!r}")
         self.pools: Final = tuple(pools)
         self.max_token_length: Final = check_max_token_length(max_token_length)
-        self._longest: Final = len(_SCHEME) + max_token_length
+        self._longest: Final = len(SCHEME) + max_token_length
         self.policy: Final = key_policy
         self._leeway: Final = leeway
         self._clock: Final = clock
@@ -160,7 +161,7 @@ class Verifier:
             raise MalformedTokenError("oversized")
         presented = token.encode("ascii")
         if digest is None:
-            digest = sha256(_SCHEME + presented).digest()
+            digest = sha256(SCHEME + presented).digest()
             remembered = self.known(digest)
             if remembered is not None:
                 return remembered

@@ -191,6 +191,33 @@ async def test_keys_that_are_too_old_verify_no_seen_tokens(
         await guard.verify(token)
 
 
+def test_only_one_header_that_is_not_too_long_is_looked_up(make_guard: MakeGuard) -> None:
+    verifier = internals_of(make_guard(max_token_length=1024)).verifier
+    longest = b"Bearer " + b"a" * 1024
+
+    assert verifier.digest([longest]) == sha256(longest).digest()
+    assert verifier.digest([longest + b"a"]) is None
+    assert verifier.digest([longest, longest]) is None
+    assert verifier.digest([]) is None
+
+
+async def test_a_token_that_was_seen_is_refused_beside_another_header(
+    guard: CognitoGuard, pool: LocalPool, call: Call
+) -> None:
+    async def reached(request: Request) -> Response:
+        return PlainTextResponse("reached")
+
+    app = Starlette(routes=[Route("/", reached)])
+    guard.install(app)
+    token = pool.mint()
+    assert (await call(app, "GET", "/", token)).status_code == 200
+
+    for first, second in ((token, "abc"), ("abc", token), (token, token)):
+        headers = [("authorization", f"Bearer {first}"), ("authorization", f"Bearer {second}")]
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api.example") as client:
+            assert (await client.get("/", headers=headers)).status_code == 400
+
+
 async def test_scopes_are_judged_for_each_route(
     guard: CognitoGuard, call: Call, pool: LocalPool, reader: LocalClient
 ) -> None:
