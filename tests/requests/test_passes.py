@@ -9,12 +9,15 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cognito_guard import CognitoGuard, CognitoGuardMiddleware
+from cognito_guard import CognitoGuard, CognitoGuardMiddleware, UserPool
+from cognito_guard.local import LocalClient
 from tests.requests.apps import WRITE, guard_client
 from tests.requests.recording import Recorder, ask
 
@@ -117,6 +120,22 @@ async def test_a_finished_pass_does_not_affect_the_next(
     assert (await call(InTurn(first, second), "GET", "/unknown", may_read)).status_code == 404
 
 
+async def test_a_finished_pass_does_not_let_in_a_token_that_has_expired_since(
+    guard: CognitoGuard, call: Call, record: Recorder, may_read: str, clock: Any
+) -> None:
+    async def none(_: Request) -> Response:
+        clock.advance(24 * 60 * 60)
+        return Response(status_code=404)
+
+    first = Starlette(routes=[Route("/{path:path}", none)])
+    second = Starlette(routes=[Route("/orders", record.handler("orders"))])
+    for app in (first, second):
+        guard.install(app)
+
+    assert (await call(InTurn(first, second), "GET", "/orders", may_read)).status_code == 401
+    assert record.take() == []
+
+
 async def test_a_public_route_opens_nothing_that_is_asked_next_within_one_guard(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str
 ) -> None:
@@ -170,6 +189,47 @@ async def test_two_guards_in_a_row_both_judge(
         assert record.take() == []
         assert (await call(app, "GET", f"/sub/{path}", may_write)).status_code == 200
         record.take()
+
+
+async def test_who_is_a_stranger_outside_may_be_a_caller_inside(
+    make_guard: MakeGuard, user_pool: UserPool, call: Call, may_read: str, reader: LocalClient, writer: LocalClient
+) -> None:
+    outer = make_guard(UserPool(user_pool.pool_id, client_ids={writer.client_id}))
+    inner = make_guard(UserPool(user_pool.pool_id, client_ids={reader.client_id}))
+
+    async def who(request: Request) -> Response:
+        caller = inner.principal(request)
+        assert (outer.principal(request), request.user) == (None, caller)
+        return PlainTextResponse(str(caller and caller.client_id))
+
+    sub = Starlette(routes=[Route("/open", outer.public(who)), Route("/closed", who)])
+    inner.install(sub)
+    app = Starlette(routes=[Mount("/sub", app=sub)])
+    outer.install(app)
+
+    assert (await call(app, "GET", "/sub/open", may_read)).text == reader.client_id
+    assert (await call(app, "GET", "/sub/closed", may_read)).status_code == 401
+    assert (await call(app, "GET", "/sub/open")).status_code == 401
+
+
+async def test_the_user_of_middleware_between_two_guards_is_left_to_it(
+    make_guard: MakeGuard, call: Call, may_read: str
+) -> None:
+    outer, inner = make_guard(), make_guard()
+
+    class Badge(AuthenticationBackend):
+        async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, SimpleUser]:
+            return AuthCredentials(["door"]), SimpleUser("jane")
+
+    async def who(request: Request) -> Response:
+        return PlainTextResponse(f"{request.user.display_name} {request.auth.scopes}")
+
+    sub = Starlette(routes=[Route("/who", who)])
+    inner.install(sub)
+    app = Starlette(routes=[Mount("/sub", app=AuthenticationMiddleware(sub, backend=Badge()))])
+    outer.install(app)
+
+    assert (await call(app, "GET", "/sub/who", may_read)).text == "jane ['door']"
 
 
 # -- requests that are made of another
