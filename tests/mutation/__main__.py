@@ -40,8 +40,8 @@ ROOT: Final = Path(__file__).parents[2]
 PACKAGE: Final = ROOT / "cognito_guard"
 NEAR: Final = {
     "_keys": ("tests/keys",),
-    "_tokens": ("tests/tokens", "tests/report"),
-    "_requests": ("tests/requests", "tests/report"),
+    "_tokens": ("tests/tokens", "tests/report", "tests/keys", "tests/test_guard.py"),
+    "_requests": ("tests/requests", "tests/report", "tests/routes", "tests/test_audit.py"),
     "_routes": ("tests/test_audit.py", "tests/routes", "tests/requests", "tests/report"),
 }
 """The tests that are about a folder, the closest first."""

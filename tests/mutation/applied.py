@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
-_PLAIN: Final = (int, float, str, bytes, tuple, frozenset, range, Mapping)
+_PLAIN: Final = (int, float, str, bytes, tuple, frozenset, range, Mapping, re.Pattern)
 
 
 class Served:
@@ -45,7 +46,8 @@ def put_in_place(name: str, code: CodeType, functions: Iterable[FunctionType]) -
     """
     Give the *functions* and constants of the module *name*, which is imported, what *code* has in their place.
 
-    Classes, decorators, defaults and what was made of functions before stay as they are.
+    What functions have cached is forgotten. Classes, decorators, defaults and what else was made of functions before
+    stay as they are.
     """
     module = sys.modules[name]
     namespace = {"__name__": name, "__file__": module.__file__, "__package__": module.__package__}
@@ -56,6 +58,8 @@ def put_in_place(name: str, code: CodeType, functions: Iterable[FunctionType]) -
         new = codes.get((old.co_filename, old.co_qualname, old.co_firstlineno), old)
         # A function keeps its code if the new one closes over other variables.
         function.__code__ = new if new.co_freevars == old.co_freevars else old
+    for value in vars(module).values():
+        getattr(value, "cache_clear", bool)()
     changed = {each: vars(module).get(each) for each, value in namespace.items() if isinstance(value, _PLAIN)}
     for other in list(sys.modules.values()):
         for each, before in changed.items():

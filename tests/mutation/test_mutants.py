@@ -110,7 +110,18 @@ def test_what_is_no_program_any_more_is_left_out() -> None:
     assert not any("a += 1 -> pass" in each for each in names("def f():\n a += 1\n def g():\n  nonlocal a"))
 
 
-SOURCE = "LIMIT = 1\n\nclass Box:\n    def value(self):\n        return LIMIT + 10\n"
+SOURCE = """from functools import lru_cache
+
+LIMIT = 1
+
+class Box:
+    def value(self):
+        return LIMIT + 10
+
+@lru_cache
+def remembered():
+    return LIMIT + 10
+"""
 
 
 @pytest.fixture
@@ -129,9 +140,11 @@ def module() -> Iterator[ModuleType]:
 )
 def test_a_change_put_in_place_counts_for_objects_that_exist(module: ModuleType, name: str, value: int) -> None:
     box = module.Box()
+    assert box.value() == module.remembered() == 11
     changed = {each.name: each.code for each in mutants(SOURCE, "changed_module.py")}
     put_in_place(module.__name__, changed[name], living_functions("changed_module.py"))
     assert box.value() == value
+    assert module.remembered() == (value if name.startswith(":") else 11)
 
 
 def test_a_change_can_be_imported_in_the_place_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ LONGEST = "a" * 8192
         (b"bearer abc", "abc"),
         (b"BEARER abc", "abc"),
         (b"Bearer   abc", "abc"),
+        (b"Bearer Xabc", "Xabc"),
         (b"Bearer a.b-c_d~e+f/g==", "a.b-c_d~e+f/g=="),
         (b"Bearer " + LONGEST.encode(), LONGEST),
         (b"Bearer a b\xff", "a b\xff"),
