@@ -33,7 +33,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 from coverage import CoverageData
 
-from tests.mutation.applied import Served, living_functions, put_in_place
+from tests.mutation.applied import Served, living_functions, put_in_place, serve_in_processes
 from tests.mutation.mutants import Mutant, mutants
 
 ROOT: Final = Path(__file__).parents[2]
@@ -227,6 +227,7 @@ def imported(trial: Trial, known: Mapping[str, float]) -> str:
 
     def run() -> str:
         sys.meta_path.insert(0, Served(trial.module, trial.mutant.code))
+        serve_in_processes(trial.module, trial.mutant.code, WORK / "processes")
         chosen = Chosen(trial.tests, known)
         files = dict.fromkeys([*trial.near, *(test.partition("::")[0] for test in trial.tests)])
         status = pytest.main([*PYTEST, "-x", *files], plugins=[chosen])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -10,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.mutation.applied import Served, living_functions, put_in_place
+from tests.mutation.applied import Served, living_functions, put_in_place, serve_in_processes
 from tests.mutation.mutants import mutants
 
 
@@ -156,3 +157,14 @@ def test_a_change_can_be_imported_in_the_place_of_a_module(tmp_path: Path, monke
     assert import_module("served_module").VALUE == 2
     del sys.modules["served_module"]
     assert served.find_spec("another_module") is None
+
+
+def test_a_change_is_imported_by_other_processes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "")
+    (tmp_path / "served_module.py").write_text("VALUE = 1")
+    serve_in_processes("served_module", compile("VALUE = 2", "served_module.py", "exec"), tmp_path)
+
+    script = "import served_module; print(served_module.VALUE)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout == "2\n"
