@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import socket
+import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from cognito_guard._keys.fetch import FetchError, built_in
 from cognito_guard._keys.get import get
 from cognito_guard._keys.loop import OVERTIME, OneJobLoop
+from tests.keys.hosts import nowhere, on_this_machine
 
 pytestmark = pytest.mark.usefixtures("nothing_in_the_environment")
 
@@ -74,6 +78,27 @@ def test_an_answer_without_end_does_not_keep_the_thread(server: Any) -> None:
     assert SOON + OVERTIME <= time.monotonic() - started < AT_LEISURE
 
 
+def test_a_fetch_that_is_late_before_it_connects_is_given_up(server: Any) -> None:
+    """Such as in a process that was stopped between the two."""
+    seconds = itertools.count(step=100.0)
+
+    with pytest.raises(FetchError, match=r"^no complete answer from \W*within 20 s$"):
+        get(server.url, AT_LEISURE, timer=lambda: next(seconds))
+
+
+def test_no_other_limit_ends_a_fetch_before_its_deadline(server: Any, timer: Any) -> None:
+    """HTTP clients have limits of their own, by default of 5 seconds for each step."""
+    server.answer(BODY)
+
+    def resolve(_: Any, port: int, **hints: Any) -> list[Any]:
+        timer.advance(19.0)
+        return on_this_machine(_, port, **hints)
+
+    url = server.url.replace("127.0.0.1", "localhost")
+
+    assert get(url, AT_LEISURE, resolve=resolve, timer=timer) == BODY
+
+
 def test_a_loop_keeps_the_real_clock_while_tests_freeze_time() -> None:
     """What freezes time replaces attributes of modules; a default argument is out of its reach."""
     loop = OneJobLoop()
@@ -92,10 +117,6 @@ def test_the_built_in_get_is_made_ready_for_its_urls() -> None:
 def refused(_: Any) -> tuple[str, dict[str, Any]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}/", {}
-
-
-def nowhere(*_: Any, **__: Any) -> list[Any]:
-    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
 def answering(status: str, body: bytes = b"") -> Callable[[Any], tuple[str, dict[str, Any]]]:
@@ -154,3 +175,50 @@ def test_the_refusal_of_a_proxy_says_which_variable_names_it(server: Any, monkey
         get("https://cognito.example/", AT_LEISURE)
 
     assert "HTTPS_PROXY" in caught.value.advice
+
+
+def test_a_connection_that_is_reset_during_the_answer_is_reported(server: Any) -> None:
+    def play(conn: socket.socket) -> None:
+        conn.sendall(ANSWER[:-1])
+        # Closing it resets the connection.
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    server.play = play
+
+    with pytest.raises(FetchError, match=r"^the answer from 127\.0\.0\.1:\d+ is cut short or not HTTP$"):
+        get(server.url, AT_LEISURE)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        pytest.param(("127.0.0.1", 0), ("255.255.255.255", 9), "Connection refused", id="refused-first"),
+        pytest.param(("255.255.255.255", 9), ("127.0.0.1", 0), "Network is unreachable", id="unreachable-first"),
+    ],
+)
+def test_of_several_attempts_to_connect_the_first_is_reported(first: Any, second: Any, reason: str) -> None:
+    def resolve(_: Any, port: int, **hints: Any) -> list[Any]:
+        (entry,) = on_this_machine(_, port, **hints)
+        return [(*entry[:4], (host, closed or port)) for host, closed in (first, second)]
+
+    url, _ = refused(None)
+
+    with pytest.raises(FetchError, match=rf"^no connection to localhost:\d+: {reason}$"):
+        get(url.replace("127.0.0.1", "localhost"), AT_LEISURE, resolve=resolve)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError("nobody knows"), "the connection was closed"),
+        (OSError(0, "nobody knows"), os.strerror(0)),
+        (OSError(None, "nobody knows"), os.strerror(0)),
+    ],
+    ids=["no-number", "zero", "a-text-alone"],
+)
+def test_an_error_without_a_number_is_not_quoted(server: Any, error: OSError, reason: str) -> None:
+    def resolve(*_: Any, **__: Any) -> list[Any]:
+        raise error
+
+    with pytest.raises(FetchError, match=rf"^no connection to localhost:\d+: {reason}$"):
+        get(server.url.replace("127.0.0.1", "localhost"), AT_LEISURE, resolve=resolve)

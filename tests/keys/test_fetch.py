@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import gc
 import gzip
-import ipaddress
 import socket
 import ssl
 import threading
@@ -19,17 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certifi import where
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cognito_guard._keys.fetch import MAX_LENGTH, FetchError
-from cognito_guard._keys.get import _tls
 from cognito_guard._keys.get import get as fetch
+from tests.keys.hosts import on_this_machine
 
 pytestmark = pytest.mark.usefixtures("nothing_in_the_environment")
 
@@ -72,12 +65,12 @@ def test_it_asks_for_uncompressed_json_and_names_itself(server: Any) -> None:
     (head,) = server.heads
     assert head.startswith(b"GET /jwks.json?a=b HTTP/1.1\r\n")
     for line in (
+        b"Accept: application/jwk-set+json, application/json",
         b"Accept-Encoding: identity",
         b"User-Agent: cognito-guard",
-        b"application/jwk-set+json",
         b"Connection: close",
     ):
-        assert line in head
+        assert b"\r\n" + line + b"\r\n" in head
 
 
 @pytest.mark.parametrize("status", [201, 202, 203, 204, 206, 300, 304, 400, 401, 403, 404, 429, 500, 502, 503, 599])
@@ -154,26 +147,33 @@ def full() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_host_that_does_not_accept_connections_is_given_up(full: int) -> None:
-    with pytest.raises(FetchError, match=rf"^no connection to 127\.0\.0\.1:{full} within 0\.25 s$"):
-        fetch(f"http://127.0.0.1:{full}/", SOON)
+@pytest.mark.parametrize("host", ["127.0.0.1", "cognito.example"], ids=["an-address", "a-name"])
+def test_a_host_that_does_not_accept_connections_is_given_up(full: int, host: str) -> None:
+    """The look-up of its name, if there was one, is over and not to blame."""
+    with pytest.raises(FetchError, match=rf"^no connection to {host}:{full} within 0\.25 s$"):
+        fetch(f"http://{host}:{full}/", SOON, resolve=on_this_machine)
 
 
-def test_a_look_up_that_hangs_is_given_up(server: Any) -> None:
-    gate = threading.Event()
+@pytest.fixture
+def stuck() -> Iterator[threading.Event]:
+    """What waits for it waits until the test is over, even if the test fails."""
+    over = threading.Event()
+    yield over
+    over.set()
+
+
+def test_a_look_up_that_hangs_is_given_up(server: Any, stuck: threading.Event) -> None:
     before = set(threading.enumerate())
 
     def resolve(*args: Any, **hints: Any) -> list[Any]:
-        gate.wait()
+        stuck.wait()
         return socket.getaddrinfo(*args, **hints)
 
     with pytest.raises(FetchError, match=r"^the look-up of localhost gave no answer within 0\.25 s$"):
         fetch(f"http://localhost:{server.port}/", SOON, resolve=resolve)
 
     (look_up,) = set(threading.enumerate()) - before
-    assert look_up.daemon
-    gate.set()
-    look_up.join()
+    assert (look_up.name, look_up.daemon) == ("cognito-guard look-up", True)
 
 
 def test_a_look_up_that_fails_is_reported(server: Any) -> None:
@@ -346,18 +346,16 @@ def test_an_unrequested_transfer_encoding_is_refused(server: Any) -> None:
         fetch(server.url, AT_LEISURE)
 
 
-def test_bytes_after_the_body_are_neither_read_nor_waited_for(server: Any) -> None:
+def test_bytes_after_the_body_are_neither_read_nor_waited_for(server: Any, stuck: threading.Event) -> None:
     """A server may keep the connection open, whatever it was asked."""
-    gate = threading.Event()
 
     def play(conn: socket.socket) -> None:
         conn.sendall(HEAD + BODY + b"HTTP/1.1 500 Oh\r\n\r\n")
-        gate.wait()
+        stuck.wait()
 
     server.play = play
 
     assert fetch(server.url, AT_LEISURE) == BODY
-    gate.set()
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", HEAD, CHUNKED]))
@@ -372,89 +370,6 @@ def test_any_answer_gives_a_body_or_our_error(server: Any, noise: bytes, start: 
 def test_a_url_that_cannot_be_fetched_raises_our_error(url: str) -> None:
     with pytest.raises(FetchError, match=r"^the request failed: "):
         fetch(url, AT_LEISURE)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for cognito.example and 127.0.0.1, and its key."""
-    key = generate_private_key(SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "cognito.example")])
-    names: list[x509.GeneralName] = [
-        x509.DNSName("cognito.example"),
-        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-    ]
-    now = dt.datetime.now(dt.UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
-    path.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + signed.public_bytes(Encoding.PEM)
-    )
-    return path
-
-
-@pytest.fixture
-def tls_server(make_server: Callable[..., Any], certificate: Path) -> Any:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    server = make_server(context)
-    server.answer(BODY)
-    return server
-
-
-def on_this_machine(_: Any, port: int, **hints: Any) -> list[Any]:
-    """Every host there is."""
-    return socket.getaddrinfo("127.0.0.1", port, **hints)
-
-
-def test_the_certificate_of_an_authority_the_environment_names_is_trusted(
-    tls_server: Any, certificate: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-
-    assert fetch(f"https://cognito.example:{tls_server.port}/", AT_LEISURE, resolve=on_this_machine) == BODY
-
-
-def test_the_authorities_of_certifi_are_trusted_unless_the_environment_names_others(
-    certificate: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known = {authority["serialNumber"] for authority in ssl.create_default_context(cafile=where()).get_ca_certs()}
-
-    def trusted() -> set[object]:
-        return {authority["serialNumber"] for authority in _tls().get_ca_certs()}
-
-    assert known <= trusted()
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-        with monkeypatch.context() as environment:
-            environment.setenv("SSL_CERT_FILE", str(certificate))
-            environment.setenv(name, str(certificate))
-            assert not known & trusted()
-
-
-@pytest.mark.parametrize(
-    ("host", "trusted", "reason"),
-    [
-        pytest.param("cognito.example", False, "self-signed certificate", id="an-authority-nobody-knows"),
-        pytest.param("elsewhere.example", True, "Hostname mismatch", id="another-host"),
-    ],
-)
-def test_an_untrusted_certificate_is_refused(
-    tls_server: Any, certificate: Path, monkeypatch: pytest.MonkeyPatch, host: str, trusted: bool, reason: str
-) -> None:
-    if trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-
-    with pytest.raises(
-        FetchError, match=rf"^the TLS handshake with {host}:\d+ failed: .*CERTIFICATE_VERIFY_FAILED.*{reason}"
-    ):
-        fetch(f"https://{host}:{tls_server.port}/", AT_LEISURE, resolve=on_this_machine)
-
-    assert tls_server.heads == []
 
 
 def test_an_unreachable_address_does_not_use_up_the_time(server: Any, full: int) -> None:
