@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import math
+import selectors
+import sys
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
+import trio
+import trio.testing
 
 from cognito_guard import KeyPolicy, UserPool
 from cognito_guard._keys.key_set import KeySet
 from cognito_guard._report.reporter import Reporter
 from cognito_guard.errors import (
     ConfigurationError,
+    KeysUnavailableError,
     SignatureError,
 )
-from tests.keys.gate import IN_TIME
+from tests.keys.gate import IN_TIME, Gate
 
 
 def test_the_defaults_of_the_policy_are_the_documented_ones() -> None:
@@ -44,6 +50,25 @@ def test_any_positive_number_of_seconds_is_accepted(value: float) -> None:
     for name in NAMES:
         values = {"max_age": 1e-9, "stale_for": 1e9} | {name: value}
         assert getattr(KeyPolicy(**values), name) == value
+
+
+@pytest.mark.parametrize("value", [sys.float_info.max, int(sys.float_info.max)])
+def test_the_largest_float_is_the_largest_number_of_seconds(value: float) -> None:
+    assert KeyPolicy(max_age=value, stale_for=value, cooldown=value, timeout=value).timeout == value
+
+    with pytest.raises(ConfigurationError, match="positive number"):
+        KeyPolicy(timeout=int(value) + 1)
+
+
+def test_a_policy_takes_its_values_by_name_and_keeps_them() -> None:
+    policy: Any = KeyPolicy()
+
+    for name in (*NAMES, "max_aeg"):
+        with pytest.raises((FrozenInstanceError, TypeError)):
+            setattr(policy, name, 1.0)
+    assert not hasattr(policy, "__dict__")
+    with pytest.raises(TypeError):
+        KeyPolicy(*[3_600.0])
 
 
 def test_keys_may_not_be_dropped_before_they_are_due() -> None:
@@ -75,3 +100,67 @@ def test_a_timer_that_stands_still_works(make_keys: Callable[..., KeySet], fetch
 
     assert fetch.calls == 1
     settle(keys)
+
+
+class Leaping(selectors.DefaultSelector):
+    """Moves *clock* instead of waiting."""
+
+    def __init__(self, clock: Any) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events = super().select(0)
+        self._clock.advance(0.0 if events else timeout or 0.0)
+        return events
+
+
+class LeapingLoop(asyncio.SelectorEventLoop):
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        super().__init__(Leaping(clock))
+
+    def time(self) -> float:
+        now: float = self._clock()
+        return now
+
+
+async def waiting_in_vain(keys: KeySet, kid: str) -> float:
+    """Return for how many seconds that was."""
+    started = anyio.current_time()
+    with pytest.raises(KeysUnavailableError):
+        await keys.find(kid)
+    return anyio.current_time() - started
+
+
+PATIENT = KeyPolicy(timeout=7.0)
+TWO_ATTEMPTS = 2 * (7.0 + 1.0)
+"""A request waits for so many, and one second longer than each may take, so that it knows when the next is due."""
+
+
+def test_a_request_does_not_wait_for_ever_on_asyncio(
+    make_keys: Callable[..., KeySet], gate: Gate, timer: Any, kid: str, settle: Callable[[KeySet], None]
+) -> None:
+    keys = make_keys(fetch=gate, policy=PATIENT)
+
+    with asyncio.Runner(loop_factory=lambda: LeapingLoop(timer)) as runner:
+        waited = runner.run(waiting_in_vain(keys, kid))
+
+    gate.open.set()
+    settle(keys)
+    assert gate.calls == 2
+    assert waited == pytest.approx(TWO_ATTEMPTS)
+
+
+def test_a_request_does_not_wait_for_ever_on_trio(
+    make_keys: Callable[..., KeySet], gate: Gate, kid: str, settle: Callable[[KeySet], None]
+) -> None:
+    clock = trio.testing.MockClock(autojump_threshold=0.0)
+    keys = make_keys(fetch=gate, policy=PATIENT, timer=clock.current_time)
+
+    waited = trio.run(waiting_in_vain, keys, kid, clock=clock)
+
+    gate.open.set()
+    settle(keys)
+    assert gate.calls == 2
+    assert waited == pytest.approx(TWO_ATTEMPTS)
