@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Host, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -182,3 +183,24 @@ async def test_a_preflight_that_is_led_elsewhere_on_its_way_opens_nothing(guard:
     guard.install(app)
 
     assert (await call(app, "OPTIONS", "/a/b/orders", headers=PREFLIGHT)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "header", "status"),
+    [
+        ("OPTIONS", "access-control-allow-origin", 200),
+        ("OPTIONS", "access-control-max-age", 401),
+        ("GET", "access-control-allow-origin", 401),
+    ],
+)
+async def test_before_a_route_is_chosen_a_stranger_is_told_what_a_preflight_allows_and_nothing_else(
+    guard: CognitoGuard, call: Call, method: str, header: str, status: int
+) -> None:
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("early", headers={header: "5"})(scope, receive, send)
+
+    route = Route("/open", guard.public(reached), methods=["GET", "OPTIONS"])
+    app = Starlette(routes=[route], middleware=[Middleware(lambda _: early)])
+
+    answer = await call(CognitoGuardMiddleware(app, guard=guard), method, "/open", headers=PREFLIGHT)
+    assert (answer.status_code, header in answer.headers) == (status, status == 200)

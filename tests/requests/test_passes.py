@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
 from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, Router
@@ -210,6 +211,62 @@ async def test_who_is_a_stranger_outside_may_be_a_caller_inside(
     assert (await call(app, "GET", "/sub/open", may_read)).text == reader.client_id
     assert (await call(app, "GET", "/sub/closed", may_read)).status_code == 401
     assert (await call(app, "GET", "/sub/open")).status_code == 401
+
+
+@pytest.mark.parametrize(("asked", "status", "runs"), [("/sub/open", 200, ["open"]), ("/sub/moved", 401, [])])
+async def test_middleware_between_two_guards_gives_a_stranger_no_rights_outside(
+    make_guard: MakeGuard, call: Call, record: Recorder, may_read: str, asked: str, status: int, runs: list[str]
+) -> None:
+    """It adds a token that the inner guard accepts, and may send the request elsewhere."""
+    outer, inner = make_guard(), make_guard()
+
+    class Adding(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+            request.scope["headers"] = bearer(may_read)
+            if asked.endswith("moved"):
+                request.scope["path"] = "/sub/secret"
+            return await call_next(request)
+
+    sub = Starlette(
+        routes=[
+            Route("/open", outer.public(record.handler("open"))),
+            Route("/moved", outer.public(record.handler("moved"))),
+            Route("/secret", record.handler("secret")),
+        ]
+    )
+    inner.install(sub)
+    app = Starlette(routes=[Mount("/sub", app=Adding(sub))])
+    outer.install(app)
+
+    assert (await call(app, "GET", asked)).status_code == status
+    assert record.take() == runs
+
+
+async def test_a_public_handler_opens_nothing_behind_another_guard(
+    make_guard: MakeGuard, call: Call, record: Recorder
+) -> None:
+    outer, inner = make_guard(), make_guard()
+    sub = Starlette(
+        routes=[
+            Route("/door", inner.public(record.handler("inner"))),
+            Route("/both", outer.public(inner.public(record.handler("both")))),
+        ]
+    )
+    inner.install(sub)
+
+    class HandedOn(Response):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await sub(scope, receive, send)
+
+    async def door(_: Request) -> Response:
+        return HandedOn()
+
+    app = Starlette(routes=[Route("/{path}", outer.public(door))])
+    outer.install(app)
+
+    assert (await call(app, "GET", "/door")).status_code == 401
+    assert record.take() == []
+    assert (await call(app, "GET", "/both")).text == "both"
 
 
 async def test_the_user_of_middleware_between_two_guards_is_left_to_it(
