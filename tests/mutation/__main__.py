@@ -300,17 +300,20 @@ def known_tests(paths: Iterable[str]) -> dict[str, Any]:
 
 
 def tests_of(mutant: Mutant, path: str, known: dict[str, Any]) -> list[str]:
-    """Return the tests that can notice *mutant*: those of its folder first, then the quickest."""
+    """Return the tests that can notice *mutant*: one case of each first, those of its folder before others."""
     by_line: dict[str, list[int]] = known["lines"][path]
     numbers = {number for line in mutant.lines for number in by_line.get(str(line), ())}
     seconds = list(known["seconds"].items())
     tests = [seconds[number] for number in numbers or {number for each in by_line.values() for number in each}]
     near = NEAR[path.partition("/")[0]]
 
-    def place(test: tuple[str, float]) -> tuple[int, float]:
-        return next((at for at, each in enumerate(near) if test[0].startswith(each)), len(near)), test[1]
-
-    return [test for test, _ in sorted(tests, key=place)]
+    cases = Counter[str]()
+    places = []
+    for test, _ in sorted(tests, key=lambda each: each[1]):
+        cases[test.partition("[")[0]] += 1
+        folder = next((at for at, each in enumerate(near) if test.startswith(each)), len(near))
+        places.append((cases[test.partition("[")[0]], folder, test))
+    return [test for _, _, test in sorted(places, key=lambda each: each[:2])]
 
 
 def modules(name: str) -> list[Path]:
