@@ -14,6 +14,7 @@ import pytest
 from cognito_guard import CognitoGuard, KeyPolicy
 from cognito_guard._keys.fetch import FetchError
 from cognito_guard._keys.key_set import KeySet
+from cognito_guard._keys.pace import Pace
 from cognito_guard._requests.internals import internals_of
 from cognito_guard.errors import (
     KeysUnavailableError,
@@ -272,6 +273,14 @@ async def test_attempts_are_backed_off_from_one_second_to_thirty(
     assert await keys.find(kid)
     assert keys.status() == {"ready": True, "keys": 2, "age": 0.0, "last_error": None, "next_attempt": None}
     await keys.settle()
+
+
+def test_in_an_outage_of_any_length_the_longest_wait_is_thirty_seconds() -> None:
+    pace = Pace(POLICY, jitter=lambda: 1.0)
+    for _ in range(2_000):
+        pace.failed(0.0, 0.0, held=False)
+
+    assert pace.next_attempt_in(0.0, held=False) == 30.0
 
 
 @pytest.mark.anyio
