@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import ipaddress
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -136,6 +137,14 @@ def warm_keys(make_keys: Callable[..., KeySet], gate: Gate, settle: Callable[[Ke
     settle(keys)
     gate.close()
     return keys
+
+
+@pytest.fixture
+def refusing() -> Iterator[int]:
+    """A port that refuses connections: it is taken, so that no other process can have it, but nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

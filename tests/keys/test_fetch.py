@@ -184,12 +184,9 @@ def test_a_look_up_that_fails_is_reported(server: Any) -> None:
         fetch(f"http://cognito.example:{server.port}/", AT_LEISURE, resolve=resolve)
 
 
-def test_a_refused_connection_is_reported() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-
-    with pytest.raises(FetchError, match=rf"^no connection to 127\.0\.0\.1:{port}: Connection refused$"):
-        fetch(f"http://127.0.0.1:{port}/", AT_LEISURE)
+def test_a_refused_connection_is_reported(refusing: int) -> None:
+    with pytest.raises(FetchError, match=rf"^no connection to 127\.0\.0\.1:{refusing}: Connection refused$"):
+        fetch(f"http://127.0.0.1:{refusing}/", AT_LEISURE)
 
 
 def test_64_kib_are_accepted(server: Any) -> None:
