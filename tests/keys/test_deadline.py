@@ -6,6 +6,7 @@ import itertools
 import os
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from cognito_guard._keys.fetch import FetchError, built_in
 from cognito_guard._keys.get import get
 from cognito_guard._keys.loop import OVERTIME, OneJobLoop
+from tests.keys.gate import IN_TIME
 from tests.keys.hosts import nowhere, on_this_machine
 
 pytestmark = pytest.mark.usefixtures("nothing_in_the_environment")
@@ -33,17 +35,16 @@ class StarvedTimer:
         self._late = 0.0
         self._said = said
         server.play = self._play
-        self._sent = False
+        self._sent = threading.Event()
 
     def _play(self, conn: socket.socket) -> None:
         conn.sendall(self._said)
-        self._sent = True
+        self._sent.set()
         conn.recv(1)
 
     def __call__(self) -> float:
         if self._asked.is_set() and not self._late:
-            while not self._sent:
-                time.sleep(0)
+            assert self._sent.wait(IN_TIME)
             self._late = 1_000.0
         return time.monotonic() + self._late
 
