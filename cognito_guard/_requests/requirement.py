@@ -11,7 +11,7 @@ from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, Router
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cognito_guard._fastapi import dependencies_of, dependency_signature
@@ -121,7 +121,7 @@ class Requirement:
         return Requirement(self.guard, Granted(frozenset({scopes})))
 
     def __str__(self) -> str:
-        return "any valid token" if self.condition == ANY_TOKEN else str(self.condition)
+        return str(self.condition)
 
 
 class GuardedApp:
@@ -246,8 +246,6 @@ def _check_handler(handler: Any, requirement: Requirement) -> None:
 
 
 def _is_asgi_app(handler: Any) -> bool:
-    if isinstance(handler, Router) or hasattr(handler, "routes"):
-        return True
     if inspect.isclass(handler) or inspect.isroutine(handler) or isinstance(handler, functools.partial):
         return False
     parameters = inspect.signature(handler).parameters

@@ -381,20 +381,22 @@ async def test_a_part_with_a_token_of_its_own_is_judged_by_that_in_a_public_batc
 
 
 @pytest.mark.parametrize("spelling", ["copy", "same"])
+@pytest.mark.parametrize("caller", ["reader", "writer"])
 async def test_other_credentials_do_not_bypass_the_guard(
-    guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str, spelling: str
+    guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str, spelling: str, caller: str
 ) -> None:
     """Straight to the router no guard has seen them: neither the old caller counts there nor the new."""
+    of_caller, of_other = (may_write, may_read) if caller == "writer" else (may_read, may_write)
 
     async def batch(request: Request) -> Response:
         scope: Any = request.scope if spelling == "same" else {**request.scope}
-        scope.update({"path": "/write", "headers": bearer(may_write)})
+        scope.update({"path": "/write", "headers": bearer(of_other)})
         await part(request.app.router, scope, request.receive)
         raise AssertionError
 
     app = batch_app(guard, record, handler=batch, public=False)
 
-    assert (await call(app, "GET", "/batch", may_read, crash=False)).status_code == 500
+    assert (await call(app, "GET", "/batch", of_caller, crash=False)).status_code == 500
     assert record.take() == []
 
 

@@ -1,5 +1,6 @@
 """One object that decorates any handler and is a FastAPI dependency."""
 
+import functools
 import inspect
 import logging
 import subprocess
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
+from fastapi.security import SecurityScopes
 from starlette.applications import Starlette
 from starlette.authentication import requires
 from starlette.endpoints import WebSocketEndpoint
@@ -358,3 +360,45 @@ async def test_json_response_of_a_guarded_route_is_untouched(guard: CognitoGuard
     answer = await call(app, "GET", "/", may_write)
 
     assert (answer.json(), answer.headers["x-total"]) == ({"orders": []}, "0")
+
+
+async def ignored(scope: Any, receive: Any, send: Any) -> None:
+    """Not called."""
+
+
+@pytest.mark.parametrize("handler", [ignored, functools.partial(ignored), functools.partial(ignored, send=None)])
+def test_a_function_is_a_handler_whatever_its_parameters_are_called(guard: CognitoGuard, handler: Any) -> None:
+    guarded: Any = guard.require(WRITE)(handler)
+
+    assert inspect.iscoroutinefunction(guarded)
+    assert guarded.__name__ == "ignored"
+
+
+async def test_an_object_whose_call_is_a_coroutine_is_guarded_as_one(
+    guard: CognitoGuard, call: Call, may_read: str, may_write: str
+) -> None:
+    class Orders:
+        async def __call__(self, request: Request) -> Response:
+            return PlainTextResponse("reached")
+
+    app = Starlette(routes=[Route("/", guard.require(WRITE)(Orders()))])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/", may_write)).text == "reached"
+    assert (await call(app, "GET", "/", may_read)).status_code == 403
+
+
+@pytest.mark.parametrize("scopes", [[], [READ], [WRITE], [READ, WRITE]])
+async def test_a_dependency_that_is_called_by_hand_judges_the_scopes_of_security(
+    guard: CognitoGuard, call: Call, may_read: str, scopes: list[str]
+) -> None:
+    async def handler(request: Request) -> Response:
+        dependency: Any = guard.authenticated
+        principal = await dependency(conn=request, security_scopes=SecurityScopes(scopes))
+        return PlainTextResponse(principal.client_id)
+
+    app = Starlette(routes=[Route("/", handler)])
+    guard.install(app)
+
+    answer = await call(app, "GET", "/", may_read)
+    assert answer.status_code == (403 if WRITE in scopes else 200)

@@ -10,9 +10,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from cognito_guard import CognitoGuard
+from cognito_guard import CognitoGuard, CognitoGuardMiddleware
 from tests.requests.apps import WRITE, websocket_messages
 
 pytestmark = pytest.mark.anyio
@@ -90,3 +91,16 @@ async def test_a_handler_of_the_app_shapes_the_denial_of_a_websocket(
         assert (sent[0]["status"], sent[1]["body"]) == (403, b"shaped")
     else:
         assert sent == [{"type": "websocket.close", "code": 3003, "reason": "scope"}]
+
+
+async def test_a_wrapped_app_judges_websockets_where_no_router_does(
+    guard: CognitoGuard, may_read: str, may_write: str
+) -> None:
+    async def feed(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+
+    app = CognitoGuardMiddleware(guard.require(WRITE).wrap(feed), guard=guard)
+
+    assert [each["type"] for each in await websocket_messages(app, "/", may_write)] == ["websocket.accept"]
+    (close,) = await websocket_messages(app, "/", may_read)
+    assert (close["type"], close["code"]) == ("websocket.close", 3003)

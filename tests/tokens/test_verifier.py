@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from cognito_guard.errors import (
     MalformedTokenError,
     SignatureError,
 )
+from cognito_guard.events import Event, Verified
 from cognito_guard.local import LocalClient, LocalPool, PoolKeys, SigningKey
 
 pytestmark = pytest.mark.anyio
@@ -514,3 +516,30 @@ async def test_a_guard_needs_different_pools(make_guard: MakeGuard, user_pool: U
     not_a_pool: Any = "eu-central-1_AbCdEf123"
     with pytest.raises(ConfigurationError, match="at least one user pool"):
         CognitoGuard(not_a_pool)
+
+
+async def test_without_a_clock_of_its_own_a_guard_asks_the_computers(
+    make_guard: MakeGuard, pool: LocalPool, reader: LocalClient
+) -> None:
+    guard, now = make_guard(clock=None), int(time.time())
+    good, old = (pool.mint(iat=now - 1000, exp=now + left) for left in (600, -600))
+
+    for _ in range(2):  # verified, and remembered
+        assert (await guard.verify(good)).expires_at == now + 600
+    with pytest.raises(ExpiredTokenError):
+        await guard.verify(old)
+
+
+async def test_each_use_of_a_token_is_an_event(make_guard: MakeGuard, pool: LocalPool, reader: LocalClient) -> None:
+    events: list[Event] = []
+    guard, token = make_guard(on_event=events.append), pool.mint()
+
+    for uses in (1, 2, 3):
+        principal = await guard.verify(token)
+        assert [event for event in events if isinstance(event, Verified)] == [Verified(principal)] * uses
+
+
+def test_a_guard_takes_pools_and_nothing_else(make_guard: MakeGuard, user_pool: UserPool) -> None:
+    others: list[Any] = ["eu-central-1_AbCdEf123"]
+    with pytest.raises(ConfigurationError, match="needs at least one user pool"):
+        make_guard(user_pool, *others)
