@@ -82,7 +82,7 @@ def enter(scope: Scope, state: RequestState) -> GuardedScope:
     if is_nested:
         # Servers may call several apps in turn with the same scope. Finished passes do not count any more.
         states = (*(each for each in scope[SCOPE_KEY] if _counts(each, scope)), state)
-        is_ours = isinstance(scope.get("user"), Principal | Anonymous | None)
+        is_ours = isinstance(scope.get("user"), Principal | Anonymous)
     else:
         # Do not replace what an outer middleware of the app has set.
         is_ours = "user" not in scope and "auth" not in scope

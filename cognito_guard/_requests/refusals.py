@@ -26,7 +26,7 @@ from cognito_guard.errors import KeysUnavailableError, RefusalError
 OnError = Callable[[HTTPConnection, RefusalError], Response | Awaitable[Response]]
 
 # The registered close codes for missing credentials and missing permission (IANA, WebSocket Close Codes).
-_CLOSE_CODES: Final = {403: 3003, 500: 1011, 503: 1013}
+_CLOSE_CODES: Final = {403: 3003, 503: 1013}
 _UNAUTHORIZED: Final = 3000
 
 

@@ -204,3 +204,45 @@ async def test_before_a_route_is_chosen_a_stranger_is_told_what_a_preflight_allo
 
     answer = await call(CognitoGuardMiddleware(app, guard=guard), method, "/open", headers=PREFLIGHT)
     assert (answer.status_code, header in answer.headers) == (status, status == 200)
+
+
+async def test_a_preflight_that_is_answered_is_no_refusal(make_guard: Callable[..., CognitoGuard], call: Call) -> None:
+    events: list[object] = []
+    guard = make_guard(on_event=events.append)
+    app = Starlette(routes=[Route("/orders", reached)], middleware=[cors()])
+
+    answer = await call(CognitoGuardMiddleware(app, guard=guard), "OPTIONS", "/orders", headers=PREFLIGHT)
+    assert (answer.status_code, answer.text, events) == (200, "OK", [])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_preflight_is_answered_wherever_the_middleware_stands(
+    guard: CognitoGuard, call: Call, place: int
+) -> None:
+    middleware = [Middleware(Own), Middleware(Own)]
+    middleware.insert(place, cors())
+    app = CognitoGuardMiddleware(Starlette(routes=[Route("/orders", reached)], middleware=middleware), guard=guard)
+
+    assert (await call(app, "OPTIONS", "/orders", headers=PREFLIGHT)).status_code == 200
+    assert (await call(app, "GET", "/orders", headers=PREFLIGHT)).status_code == 401
+
+
+@pytest.mark.parametrize("missing", [None, "origin", "access-control-request-method"])
+async def test_middleware_behind_the_guard_sees_preflights_and_no_other_request_of_a_stranger(
+    guard: CognitoGuard, call: Call, missing: str | None
+) -> None:
+    seen: list[str] = []
+
+    class Watching(Own):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append(scope["method"])
+            await super().__call__(scope, receive, send)
+
+    app = Starlette(routes=[Route("/orders", reached)], middleware=[Middleware(Watching), cors()])
+    guarded = CognitoGuardMiddleware(app, guard=guard)
+    headers = {name: value for name, value in PREFLIGHT.items() if name != missing}
+
+    for method in ("OPTIONS", "GET"):
+        status = (await call(guarded, method, "/orders", headers=headers)).status_code
+        assert status == (200 if method == "OPTIONS" and missing is None else 401)
+    assert seen == ([] if missing else ["OPTIONS"])

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cognito_guard import CognitoGuard
+from cognito_guard import CognitoGuard, CognitoGuardMiddleware
 from tests.requests.apps import READ, WRITE, guard_client
 from tests.requests.recording import Recorder, rewriting
 
@@ -283,3 +283,47 @@ async def test_a_background_task_of_a_public_route_runs(guard: CognitoGuard, cal
 
     assert (await call(app, "GET", "/x")).text == '"x"'
     assert record.take() == ["dependency", "x"]
+
+
+@pytest.mark.parametrize("member", ["user", "auth"])
+async def test_what_middleware_outside_has_put_into_a_scope_stays(
+    guard: CognitoGuard, call: Call, may_read: str, member: str
+) -> None:
+    """One of the two is enough: the other would not fit to it."""
+    seen: list[Any] = []
+
+    class Outside:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            scope[member] = "jane"
+            await self.app(scope, receive, send)
+
+    async def who(request: Request) -> Response:
+        seen.append((request.scope.get("user"), request.scope.get("auth"), guard.principal(request) is not None))
+        return PlainTextResponse()
+
+    sub = Starlette(routes=[Route("/who", who)])
+    guard.install(sub)
+    for app in (Outside(sub), Outside(CognitoGuardMiddleware(Starlette(routes=[Mount("/in", app=sub)]), guard=guard))):
+        path = "/who" if app.app is sub else "/in/who"
+        assert (await call(app, "GET", path, may_read)).status_code == 200
+    assert seen == [(("jane", None) if member == "user" else (None, "jane")) + (True,)] * 2
+
+
+async def test_request_user_is_the_caller_of_the_innermost_guard(
+    make_guard: Callable[..., CognitoGuard], call: Call, may_read: str
+) -> None:
+    outer, inner = make_guard(), make_guard()
+
+    async def who(request: Request) -> Response:
+        assert request.user is inner.principal(request) is not outer.principal(request)
+        return PlainTextResponse("reached")
+
+    sub = Starlette(routes=[Route("/who", who)])
+    inner.install(sub)
+    app = Starlette(routes=[Mount("/in", app=sub)])
+    outer.install(app)
+
+    assert (await call(app, "GET", "/in/who", may_read)).text == "reached"

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route, Router
@@ -279,3 +280,58 @@ def test_a_requirement_that_no_route_uses_stops_the_app(guard: CognitoGuard, rec
     stopping = [finding.problem for finding in audit.findings(app) if finding.stops]
 
     assert [problem.partition(",")[0] for problem in stopping] == ["a requirement is above the route decorator"]
+
+
+async def test_head_has_the_requirement_of_get_unless_the_class_answers_it_itself(
+    guard: CognitoGuard, call: Call, may_read: str
+) -> None:
+    class Get(HTTPEndpoint):
+        @guard.require(WRITE)
+        async def get(self, request: Request) -> Response:
+            raise AssertionError
+
+    class Both(Get):
+        async def head(self, request: Request) -> Response:
+            return Response()
+
+    app = Starlette(routes=[Route("/get", Get), Route("/both", Both)])
+    guard.install(app)
+
+    for path, method, status in (("/get", "HEAD", 403), ("/both", "HEAD", 200), ("/both", "GET", 403)):
+        assert (path, method, (await call(app, method, path, may_read)).status_code) == (path, method, status)
+
+
+@pytest.mark.parametrize("kind", [staticmethod, classmethod])
+async def test_a_public_mark_counts_above_what_makes_a_method_static(
+    guard: CognitoGuard, call: Call, kind: Any
+) -> None:
+    async def answer(*args: Any) -> Response:
+        return PlainTextResponse("open")
+
+    class Service:
+        method = guard.public(kind(answer))
+
+    app = Starlette(routes=[Route("/open", Service().method)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/open")).text == "open"
+
+
+@pytest.mark.parametrize("handler", [object(), len, int])
+def test_what_takes_no_attributes_cannot_be_public(guard: CognitoGuard, handler: Any) -> None:
+    with pytest.raises(ConfigurationError, match="open its path"):
+        guard.public(handler)
+
+
+async def test_a_handler_that_wraps_itself_is_looked_at_once(guard: CognitoGuard, call: Call, may_read: str) -> None:
+    async def one(request: Request) -> Response:
+        return PlainTextResponse("one")
+
+    async def other(request: Request) -> Response:
+        return PlainTextResponse("other")
+
+    vars(one)["__wrapped__"], vars(other)["__wrapped__"] = other, one
+    app = Starlette(routes=[Route("/", one)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/", may_read)).text == "one"

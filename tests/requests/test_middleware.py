@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
@@ -202,3 +203,28 @@ async def test_a_request_leaves_nothing_to_the_garbage_collector(
         assert (await serve())() is None
     finally:
         gc.enable()
+
+
+async def test_an_app_is_checked_and_announced_once_where_there_is_no_lifespan(
+    guard: CognitoGuard, call: Call, token: str
+) -> None:
+    calls: list[str] = []
+    app = CognitoGuardMiddleware(
+        raw_app, guard=guard, check=lambda: calls.append("check"), announce=lambda: calls.append("announce")
+    )
+
+    for _ in range(3):
+        assert (await call(app, "GET", "/", token)).status_code == 200
+    assert calls == ["check", "announce"]
+
+
+async def test_an_app_with_a_mistake_serves_nobody_where_there_is_no_lifespan(guard: CognitoGuard, token: str) -> None:
+    mistaken = FastAPI(dependencies=[Depends(guard.require)])
+    mistaken.get("/orders")(no_body)
+    app = CognitoGuardMiddleware(mistaken, guard=guard)
+    exchange = Exchange("/orders", token)
+
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=r"guard\.require"):
+            await app(exchange.scope, no_body, exchange.send)
+    assert exchange.status == 0

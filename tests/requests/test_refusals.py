@@ -1,6 +1,7 @@
 """A refusal has the same answer, wherever it comes from."""
 
 import functools
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware
 from cognito_guard.errors import BearerError, RefusalError
-from tests.requests.apps import WRITE, guarded_app, no_body, reached
+from tests.requests.apps import WRITE, guarded_app, no_body, raw_app, reached
 
 pytestmark = pytest.mark.anyio
 
@@ -161,7 +162,7 @@ async def test_on_error_shapes_every_refusal(
 
 async def test_on_error_comes_before_a_handler_of_the_app(make_guard: MakeGuard, call: Call, token: str) -> None:
     async def shape(request: Request, error: Exception) -> Response:
-        return PlainTextResponse("the app's")
+        return PlainTextResponse("the app's", 403)
 
     guard = make_guard(on_error=lambda conn, error: PlainTextResponse("mine", error.status))
     app = Starlette(
@@ -243,3 +244,59 @@ async def test_a_refusal_is_final(guard: CognitoGuard, call: Call, token: str) -
     guard.install(app)
 
     assert (await call(app, "GET", "/", token)).json() == BODY
+
+
+@pytest.mark.parametrize("status", [300, 303, 401])
+async def test_a_handler_of_the_app_is_called_once_for_a_refusal(
+    guard: CognitoGuard, call: Call, token: str, status: int
+) -> None:
+    """Also if it sends browsers elsewhere."""
+    calls = 0
+
+    async def shape(request: Request, error: Exception) -> Response:
+        nonlocal calls
+        calls += 1
+        return PlainTextResponse("shaped", status)
+
+    app = Starlette(
+        routes=[Route("/refused", guard.require(WRITE)(functools.partial(reached)))],
+        exception_handlers={HTTPException: shape},
+    )
+    guard.install(app)
+
+    answer = await call(app, "GET", "/refused", token)
+    assert (answer.text, answer.status_code, calls) == ("shaped", status, 1)
+
+
+async def test_a_handler_of_an_outer_app_answers_what_a_mounted_app_only_passes_on(
+    guard: CognitoGuard, call: Call, token: str
+) -> None:
+    async def shape(request: Request, error: Exception) -> Response:
+        return PlainTextResponse("outer", 403)
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = Starlette()
+        await guarded(scope, receive, send)
+
+    guarded = guard.require(WRITE).wrap(raw_app)
+    app = Starlette(routes=[Mount("/", app=inner)], exception_handlers={HTTPException: shape})
+    guard.install(app)
+
+    assert (await call(app, "GET", "/", token)).text == "outer"
+
+
+async def test_only_an_on_error_that_is_no_coroutine_runs_in_a_thread(make_guard: MakeGuard, call: Call) -> None:
+    threads: list[int] = []
+
+    def shape(conn: Any, error: RefusalError) -> Response:
+        threads.append(threading.get_ident())
+        return PlainTextResponse("shaped", error.status)
+
+    async def shape_async(conn: Any, error: RefusalError) -> Response:
+        return shape(conn, error)
+
+    for on_error in (shape, shape_async):
+        app = guarded_app(make_guard(on_error=on_error))
+        assert (await call(app, "GET", "/orders")).text == "shaped"
+
+    assert [each == threading.get_ident() for each in threads] == [False, True]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.endpoints import WebSocketEndpoint
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import WebSocketRoute
@@ -103,4 +104,18 @@ async def test_a_wrapped_app_judges_websockets_where_no_router_does(
 
     assert [each["type"] for each in await websocket_messages(app, "/", may_write)] == ["websocket.accept"]
     (close,) = await websocket_messages(app, "/", may_read)
+    assert (close["type"], close["code"]) == ("websocket.close", 3003)
+
+
+@pytest.mark.parametrize("method", ["on_connect", "on_receive", "on_disconnect"])
+async def test_a_requirement_of_one_method_of_a_websocket_is_judged_before_it_is_accepted(
+    guard: CognitoGuard, may_read: str, may_write: str, method: str
+) -> None:
+    guarded = guard.require(WRITE)(getattr(WebSocketEndpoint, method))
+    feed = type("Feed", (WebSocketEndpoint,), {"encoding": "text", method: guarded})
+    app = Starlette(routes=[WebSocketRoute("/feed", feed)])
+    guard.install(app)
+
+    assert (await websocket_messages(app, "/feed", may_write))[0]["type"] == "websocket.accept"
+    (close,) = await websocket_messages(app, "/feed", may_read)
     assert (close["type"], close["code"]) == ("websocket.close", 3003)
