@@ -246,3 +246,15 @@ async def test_middleware_behind_the_guard_sees_preflights_and_no_other_request_
         status = (await call(guarded, method, "/orders", headers=headers)).status_code
         assert status == (200 if method == "OPTIONS" and missing is None else 401)
     assert seen == ([] if missing else ["OPTIONS"])
+
+
+@pytest.mark.parametrize("before", [[], [Middleware(Own)]])
+@pytest.mark.parametrize("between", [[], [Middleware(Own)]])
+async def test_a_preflight_is_answered_right_behind_the_guard(
+    guard: CognitoGuard, call: Call, before: list[Middleware], between: list[Middleware]
+) -> None:
+    middleware = [*before, Middleware(CognitoGuardMiddleware, guard=guard), *between, cors(), Middleware(Own)]
+    app = Starlette(routes=[Route("/orders", reached)], middleware=middleware)
+
+    assert (await call(app, "OPTIONS", "/orders", headers=PREFLIGHT)).status_code == 200
+    assert (await call(app, "GET", "/orders")).status_code == 401

@@ -327,3 +327,23 @@ async def test_request_user_is_the_caller_of_the_innermost_guard(
     outer.install(app)
 
     assert (await call(app, "GET", "/in/who", may_read)).text == "reached"
+
+
+async def test_middleware_outside_sees_the_route_that_was_chosen(
+    guard: CognitoGuard, call: Call, may_read: str
+) -> None:
+    seen: dict[str, Any] = {}
+
+    async def item(request: Request) -> Response:
+        return PlainTextResponse(request.path_params["number"])
+
+    route = Route("/items/{number}", item)
+    app = Starlette(routes=[route])
+    guard.install(app)
+
+    async def watching(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+        seen.update(scope)
+
+    assert (await call(watching, "GET", "/items/7", may_read)).text == "7"
+    assert (seen["endpoint"], seen["path_params"], seen["route"]) == (item, {"number": "7"}, route)

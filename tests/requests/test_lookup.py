@@ -95,6 +95,11 @@ async def test_a_public_route_of_a_host_is_public(guard: CognitoGuard, call: Cal
             "/in/x",
             id="app",
         ),
+        pytest.param(
+            lambda guard, read, public: Mount("/in", app=GZipMiddleware(guard.require(READ).wrap(inner("/x", public)))),
+            "/in/x",
+            id="app-in-middleware",
+        ),
     ],
 )
 async def test_no_middleware_sees_a_stranger_on_a_route_with_a_requirement(

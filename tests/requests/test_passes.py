@@ -383,7 +383,14 @@ async def test_a_part_with_a_token_of_its_own_is_judged_by_that_in_a_public_batc
 @pytest.mark.parametrize("spelling", ["copy", "same"])
 @pytest.mark.parametrize("caller", ["reader", "writer"])
 async def test_other_credentials_do_not_bypass_the_guard(
-    guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str, spelling: str, caller: str
+    guard: CognitoGuard,
+    call: Call,
+    record: Recorder,
+    may_read: str,
+    may_write: str,
+    spelling: str,
+    caller: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Straight to the router no guard has seen them: neither the old caller counts there nor the new."""
     of_caller, of_other = (may_write, may_read) if caller == "writer" else (may_read, may_write)
@@ -398,6 +405,7 @@ async def test_other_credentials_do_not_bypass_the_guard(
 
     assert (await call(app, "GET", "/batch", of_caller, crash=False)).status_code == 500
     assert record.take() == []
+    assert "with an Authorization header that no guard has seen" in caplog.text
 
 
 async def test_a_stranger_on_a_public_route_stays_one_where_the_request_goes_next(

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from cognito_guard import CognitoGuard, audit
+from cognito_guard import CognitoGuard, UserPool, audit
 from cognito_guard.errors import ConfigurationError, InsufficientScopeError, NotInstalledError
 from tests.requests.apps import READ, WRITE
 from tests.requests.recording import Recorder
@@ -234,6 +234,81 @@ async def test_a_request_that_was_kept_does_not_lend_its_callers_rights(
 
     answer = await call(app, "GET", "/use", may_read)
     assert (answer.status_code, record.take()) == (403, [])
+
+
+@pytest.mark.parametrize("how", ["alone", "with a keyword", "by keyword"])
+async def test_a_method_judges_the_request_that_it_is_called_with(
+    guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str, how: str
+) -> None:
+    class Admin:
+        @guard.require(WRITE)
+        async def method(self, request: Request, extra: int = 0) -> Response:
+            record.note("admin")
+            return PlainTextResponse(str(extra))
+
+    kept: list[Request] = []
+
+    async def keep(request: Request) -> Response:
+        kept.append(request)
+        return PlainTextResponse("kept")
+
+    async def use(_: Request) -> Response:
+        if how == "by keyword":
+            return await Admin().method(extra=1, request=kept[-1])
+        return await (Admin().method(kept[-1]) if how == "alone" else Admin().method(kept[-1], extra=1))
+
+    app = Starlette(routes=[Route("/keep", keep), Route("/use", use)])
+    guard.install(app)
+
+    for token, status in ((may_read, 403), (may_write, 200)):
+        await call(app, "GET", "/keep", token)
+        assert (await call(app, "GET", "/use", may_write)).status_code == status
+    assert record.take() == ["admin"]
+
+
+async def test_a_refusal_that_was_caught_is_final(
+    guard: CognitoGuard, call: Call, record: Recorder, may_read: str
+) -> None:
+    admin = guard.require(WRITE)(record.handler("admin"))
+
+    async def persistent(request: Request) -> Response:
+        with pytest.raises(InsufficientScopeError) as first:
+            await admin(request)
+        with pytest.raises(InsufficientScopeError) as second:
+            await admin(request)
+        assert second.value is first.value
+        return PlainTextResponse("answered all the same")
+
+    app = Starlette(routes=[Route("/", persistent)])
+    guard.install(app)
+
+    answer = await call(app, "GET", "/", may_read)
+    assert (answer.status_code, answer.json()["error"], record.take()) == (403, "insufficient_scope", [])
+
+
+async def test_the_log_names_the_guard_that_is_installed_beside_the_one_that_is_not(
+    make_guard: Callable[..., CognitoGuard],
+    user_pool: UserPool,
+    call: Call,
+    record: Recorder,
+    may_write: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    guard, other = make_guard(), make_guard(UserPool("eu-west-1_Other", client_ids={"other"}))
+    admin = other.require(WRITE)(record.handler("admin"))
+
+    async def use(request: Request) -> Response:
+        return await admin(request)
+
+    app = Starlette(routes=[Route("/", use)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/", may_write, crash=False)).status_code == 500
+    (line,) = [
+        each.getMessage() for each in caplog.records if each.name == "cognito_guard" and each.levelname == "ERROR"
+    ]
+    assert f"requires {other!r}, which is not installed, but another one is: {guard!r}." in line
+    assert record.take() == []
 
 
 # -- every shape of handler, and what is put around it

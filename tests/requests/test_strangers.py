@@ -5,6 +5,7 @@ import copy
 import itertools
 import operator
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -299,7 +300,9 @@ async def test_a_mount_whose_app_is_replaced_is_as_open_as_the_new_app(
     mount = Mount("/sub", app=guard.public(old) if whole else old)
     app = Starlette(routes=[mount])
     guard.install(app)
-    mount.app = record.app("new")
+    new: Any = record.app("new")
+    new.settings = SimpleNamespace(former=old)  # to know an app is not to pass requests on to it
+    mount.app = new
 
     assert (await call(app, "GET", "/sub/x")).status_code == 401
     assert record.take() == []

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from cognito_guard import ANY_CLIENT, CognitoGuard, UserPool
+from cognito_guard import ANY_CLIENT, CognitoGuard, KeyPolicy, UserPool
 from cognito_guard.errors import (
     ClaimError,
     ConfigurationError,
@@ -543,3 +544,17 @@ def test_a_guard_takes_pools_and_nothing_else(make_guard: MakeGuard, user_pool: 
     others: list[Any] = ["eu-central-1_AbCdEf123"]
     with pytest.raises(ConfigurationError, match="needs at least one user pool"):
         make_guard(user_pool, *others)
+
+
+async def test_the_keys_of_all_pools_are_fetched_at_once(make_guard: MakeGuard, pool: LocalPool) -> None:
+    """Each fetch waits for the other, so none would end if they ran in turn."""
+    both = threading.Barrier(2)
+
+    def fetch(url: str, timeout: float) -> bytes:
+        both.wait(30)
+        return json.dumps(pool.jwks()).encode()
+
+    pools = [UserPool(pool_id, client_ids=ANY_CLIENT) for pool_id in ("eu-west-1_One", "eu-west-1_Other")]
+    await make_guard(*pools, fetch=fetch, key_policy=KeyPolicy(timeout=60)).prefetch()
+
+    assert not both.broken
