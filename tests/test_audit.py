@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.testclient import TestClient
 
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware, Principal
+from cognito_guard._requests.installed import installed_on
 from cognito_guard.audit import assert_guarded, findings, routes
 from cognito_guard.errors import ConfigurationError
 from tests.requests.apps import needs_frontends
@@ -308,3 +309,31 @@ def test_a_strict_app_without_findings_starts(guard: CognitoGuard, backend: Any)
 def test_descriptions_have_the_length_that_cognito_accepts(guard: CognitoGuard, scope: str, description: Any) -> None:
     with pytest.raises(ConfigurationError):
         guard.describe_scopes({scope: description})
+
+
+def test_an_app_that_leads_to_itself_is_listed_once(guard: CognitoGuard) -> None:
+    class Loop:
+        def __init__(self) -> None:
+            self.app = self
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            raise AssertionError
+
+    app = Starlette(routes=[Mount("/loop", app=Loop())])
+    guard.install(app)
+
+    assert [route.path for route in routes(app)] == ["/loop"]
+
+
+def test_other_middleware_may_take_a_guard(guard: CognitoGuard) -> None:
+    class Counting:
+        def __init__(self, app: Any, guard: CognitoGuard) -> None:
+            raise AssertionError
+
+    without_signature: Any = dict
+    counting: Any = Counting
+    app = Starlette(middleware=[Middleware(counting, guard=guard), Middleware(without_signature)])
+    assert installed_on(app) == []
+    guard.install(app)
+
+    assert [each.guard for each in installed_on(app)] == [guard]

@@ -13,12 +13,12 @@ from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Match, Mount, Route, WebSocketRoute
+from starlette.routing import Match, Mount, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from cognito_guard import CognitoGuard, Principal, audit
-from tests.requests.apps import READ, WRITE, needs_frontends
+from cognito_guard import CognitoGuard, CognitoGuardMiddleware, Principal, audit
+from tests.requests.apps import READ, WRITE, needs_frontends, reached
 from tests.requests.recording import Recorder
 
 pytestmark = pytest.mark.anyio
@@ -373,6 +373,18 @@ async def test_every_spelling_of_a_choice_is_noticed(
     assert (await call(app, "GET", "/own/x", may_read)).status_code == 403
     assert record.take() == []
     assert (await call(app, "GET", "/own/x", may_write)).text == "x"
+
+
+async def test_a_scope_stays_itself_when_members_are_added(guard: CognitoGuard, call: Call, may_read: str) -> None:
+    async def adding(scope: Any, receive: Receive, send: Send) -> None:
+        before = scope
+        scope |= {"path": "/orders"}
+        assert scope is before
+        await router(scope, receive, send)
+
+    router = Router(routes=[Route("/orders", reached)])
+
+    assert (await call(CognitoGuardMiddleware(adding, guard=guard), "GET", "/", may_read)).text == "reached"
 
 
 async def test_classes_of_handlers_are_judged_method_by_method(

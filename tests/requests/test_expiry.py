@@ -43,6 +43,7 @@ class Peer:
 
     async def send(self, message: Message) -> None:
         self.sent.append((message["type"], message.get("text", message.get("code"))))
+        assert message["type"] != "websocket.close" or message["reason"] == "expired"
 
     async def open(self, app: Any, token: str | None) -> None:
         scope = {

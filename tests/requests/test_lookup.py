@@ -14,7 +14,7 @@ from starlette.routing import Host, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from cognito_guard import CognitoGuard
+from cognito_guard import CognitoGuard, CognitoGuardMiddleware
 from cognito_guard._requests.lookup import route_path, routes_of
 from tests.requests.apps import READ, reached, websocket_messages
 
@@ -141,3 +141,25 @@ async def test_only_slashes_are_taken_from_the_end_of_a_path(guard: CognitoGuard
     for path in ("/boxX/", "/boxX//"):
         answer = await call(app, "GET", path)
         assert (answer.status_code, answer.headers["location"]) == (307, "http://api.example/boxX")
+
+
+@pytest.mark.parametrize(("public", "status"), [("POST", 405), ("PUT", 401)])
+async def test_the_first_route_of_a_path_tells_strangers_about_other_methods(
+    guard: CognitoGuard, call: Call, public: str, status: int
+) -> None:
+    app = Starlette(
+        routes=[
+            Route("/x", guard.public(functools.partial(reached)) if method == public else reached, methods=[method])
+            for method in ("POST", "PUT")
+        ]
+    )
+    guard.install(app)
+
+    assert (await call(app, "DELETE", "/x")).status_code == status
+
+
+async def test_a_route_as_an_app_redirects_nobody(guard: CognitoGuard, call: Call) -> None:
+    app = CognitoGuardMiddleware(Route("/x", guard.public(functools.partial(reached))), guard=guard)
+
+    assert (await call(app, "GET", "/x")).status_code == 200
+    assert (await call(app, "GET", "/x/")).status_code == 401

@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from cognito_guard import CognitoGuard, audit
-from cognito_guard.errors import ConfigurationError
+from cognito_guard.errors import ConfigurationError, NotInstalledError
 from tests.requests.apps import WRITE
 from tests.requests.recording import Recorder
 
@@ -335,3 +335,22 @@ async def test_a_handler_that_wraps_itself_is_looked_at_once(guard: CognitoGuard
     guard.install(app)
 
     assert (await call(app, "GET", "/", may_read)).text == "one"
+
+
+async def test_a_public_partial_is_another_one_with_the_same_arguments(guard: CognitoGuard, call: Call) -> None:
+    async def answer(number: int, request: Request, *, word: str) -> Response:
+        return PlainTextResponse(f"{number} {word}")
+
+    partial = functools.partial(answer, 1, word="w")
+    app = Starlette(routes=[Route("/open", guard.public(partial)), Route("/plain", partial)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/open")).text == "1 w"
+    assert (await call(app, "GET", "/plain")).status_code == 401
+
+
+def test_what_takes_no_attributes_may_have_a_requirement(guard: CognitoGuard) -> None:
+    guarded = guard.require(WRITE)(len)
+
+    with pytest.raises(NotInstalledError):
+        guarded("abc")

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cognito_guard import CognitoGuard, CognitoGuardMiddleware, UserPool
+from cognito_guard import ANY_CLIENT, CognitoGuard, CognitoGuardMiddleware, UserPool
 from cognito_guard.local import LocalClient
 from tests.requests.apps import WRITE, guard_client
 from tests.requests.recording import Recorder, ask
@@ -508,3 +508,20 @@ async def test_a_caller_verified_by_an_outer_pass_is_not_verified_again(
     assert (await call(app, "GET", "/sub/who", may_read)).text == guard_client(may_read)
     assert (await call(app, "GET", "/sub/who")).status_code == 401
     assert len([event for event in events if getattr(event, "status", None) == 401]) == 1
+
+
+async def test_a_caller_behind_a_public_app_has_a_scope_that_can_be_copied(
+    make_guard: MakeGuard, call: Call, record: Recorder, may_read: str
+) -> None:
+    """The stranger outside has arrived, so nothing of the outer guard is left to be judged."""
+    outer, inner = make_guard(UserPool("eu-west-1_Other", client_ids=ANY_CLIENT)), make_guard()
+    sub = Starlette(routes=[Route("/x", record.handler("x"))])
+
+    async def copying(scope: Scope, receive: Receive, send: Send) -> None:
+        await sub({**scope}, receive, send)
+
+    app = Starlette(routes=[Mount("/sub", app=outer.public(CognitoGuardMiddleware(copying, guard=inner)))])
+    outer.install(app)
+
+    assert (await call(app, "GET", "/sub/x", may_read)).text == "x"
+    assert (await call(app, "GET", "/sub/x")).status_code == 401

@@ -300,3 +300,46 @@ async def test_only_an_on_error_that_is_no_coroutine_runs_in_a_thread(make_guard
         assert (await call(app, "GET", "/orders")).text == "shaped"
 
     assert [each == threading.get_ident() for each in threads] == [False, True]
+
+
+async def test_an_answer_that_ignores_a_refusal_is_dropped_where_the_app_has_a_handler_for_it(
+    guard: CognitoGuard, call: Call, token: str
+) -> None:
+    admin = guard.require(WRITE)(functools.partial(reached))
+
+    async def careless(request: Request) -> Response:
+        with suppress(HTTPException):
+            await admin(request)
+        return PlainTextResponse("all is well")
+
+    async def shape(request: Request, error: HTTPException) -> Response:
+        return PlainTextResponse("shaped", error.status_code)
+
+    app = Starlette(routes=[Route("/", careless)])
+    app.add_exception_handler(HTTPException, shape)  # type: ignore[arg-type]
+    guard.install(app)
+
+    answer = await call(app, "GET", "/", token)
+    assert (answer.text, answer.status_code) == ("shaped", 403)
+
+
+@pytest.mark.parametrize("other", [None, ValueError("of the app")])
+async def test_a_refusal_in_a_group_of_errors_is_answered_and_the_others_are_the_apps(
+    guard: CognitoGuard, call: Call, token: str, other: Exception | None
+) -> None:
+    guarded = guard.require(WRITE).wrap(raw_app)
+
+    async def grouping(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await guarded(scope, receive, send)
+        except RefusalError as refusal:
+            raise ExceptionGroup("from tasks", [refusal, *filter(None, [other])]) from None
+
+    app = CognitoGuardMiddleware(grouping, guard=guard)
+
+    if other is None:
+        assert (await call(app, "GET", "/", token)).status_code == 403
+    else:
+        with pytest.raises(ExceptionGroup) as caught:
+            await call(app, "GET", "/", token)
+        assert other in caught.value.exceptions
