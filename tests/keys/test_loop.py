@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -74,6 +75,27 @@ def test_a_job_that_waits_in_vain_is_ended_as_soon_as_it_is_late() -> None:
         run(timer, job)
 
     assert timer.now < 1000.0 + TIMEOUT + 0.5
+
+
+def test_a_job_whose_bytes_arrive_while_it_waits_is_not_ended_although_it_is_late() -> None:
+    """The thread had no processor time from before they came until the deadline was over."""
+    looks: Iterator[float] = itertools.repeat(1000.0)
+    ours, theirs = socket.socketpair()
+
+    async def job() -> bytes:
+        nonlocal looks
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Event()
+        theirs.send(b"x")
+        loop.add_reader(ours, arrived.set)
+        # The loop looks once before it waits, and then again.
+        looks = itertools.chain([1000.0], itertools.repeat(1000.0 + TIMEOUT + 0.5))
+        await arrived.wait()
+        loop.remove_reader(ours)
+        return ours.recv(1)
+
+    with ours, theirs:
+        assert run(lambda: next(looks), job) == b"x"
 
 
 def test_a_connection_that_the_job_leaves_open_is_closed() -> None:
