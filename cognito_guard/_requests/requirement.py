@@ -276,7 +276,7 @@ def _admit_call(requirement: Requirement, handler: Any, args: tuple[Any, ...], k
 
 
 def _handed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scope | None:
-    for value in (*args[:2], *kwargs.values()) if kwargs else args[:2]:
+    for value in (*args, *kwargs.values()) if kwargs else args:
         # Not isinstance(): a connection is also an abstract Mapping, so that takes four times as long.
         if HTTPConnection in type(value).__mro__ or isinstance(value, HTTPEndpoint | WebSocketEndpoint):
             scope: Scope = value.scope

@@ -238,7 +238,8 @@ async def test_middleware_behind_the_guard_sees_preflights_and_no_other_request_
             seen.append(scope["method"])
             await super().__call__(scope, receive, send)
 
-    app = Starlette(routes=[Route("/orders", reached)], middleware=[Middleware(Watching), cors()])
+    routes = [Route("/orders", reached), Route("/open", guard.public(functools.partial(reached)))]
+    app = Starlette(routes=routes, middleware=[Middleware(Watching), cors()])
     guarded = CognitoGuardMiddleware(app, guard=guard)
     headers = {name: value for name, value in PREFLIGHT.items() if name != missing}
 

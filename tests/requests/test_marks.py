@@ -311,10 +311,11 @@ async def test_a_public_mark_counts_above_what_makes_a_method_static(
     class Service:
         method = guard.public(kind(answer))
 
-    app = Starlette(routes=[Route("/open", Service().method)])
+    app = Starlette(routes=[Route("/open", Service().method), Route("/plain", answer)])
     guard.install(app)
 
     assert (await call(app, "GET", "/open")).text == "open"
+    assert (await call(app, "GET", "/plain")).status_code == 401
 
 
 @pytest.mark.parametrize("handler", [object(), len, int])

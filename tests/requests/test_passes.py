@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
+from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import HTTPConnection, Request
@@ -525,3 +526,42 @@ async def test_a_caller_behind_a_public_app_has_a_scope_that_can_be_copied(
 
     assert (await call(app, "GET", "/sub/x", may_read)).text == "x"
     assert (await call(app, "GET", "/sub/x")).status_code == 401
+
+
+async def test_a_header_that_middleware_adds_changes_no_credentials(
+    guard: CognitoGuard, call: Call, record: Recorder, may_write: str
+) -> None:
+    class Adding(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+            request.scope["headers"] = [*request.scope["headers"], (b"x-request-id", b"1")]
+            return await call_next(request)
+
+    app = Starlette(
+        routes=[Route("/", guard.require(WRITE)(record.handler("reached")))], middleware=[Middleware(Adding)]
+    )
+
+    assert (await call(CognitoGuardMiddleware(app, guard=guard), "GET", "/", may_write)).text == "reached"
+
+
+async def test_a_request_of_another_guards_app_is_judged_by_itself(
+    make_guard: MakeGuard, call: Call, record: Recorder, may_read: str, may_write: str
+) -> None:
+    """The app that is serving does not have that guard, so it says nothing of its callers."""
+    guard, other = make_guard(), make_guard()
+    admin, kept = other.require(WRITE)(record.handler("admin")), []
+
+    async def keep(request: Request) -> Response:
+        kept.append(request)
+        return PlainTextResponse("kept")
+
+    async def use(request: Request) -> Response:
+        return await admin(kept[-1])
+
+    keeper, app = Starlette(routes=[Route("/", keep)]), Starlette(routes=[Route("/", use)])
+    other.install(keeper)
+    guard.install(app)
+
+    for token, status in ((may_read, 403), (may_write, 200)):
+        await call(keeper, "GET", "/", token)
+        assert (await call(app, "GET", "/", may_read, crash=False)).status_code == status
+    assert record.take() == ["admin"]

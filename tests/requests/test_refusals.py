@@ -268,15 +268,19 @@ async def test_a_handler_of_the_app_is_called_once_for_a_refusal(
     assert (answer.text, answer.status_code, calls) == ("shaped", status, 1)
 
 
+@pytest.mark.parametrize("in_a_group", [False, True])
 async def test_a_handler_of_an_outer_app_answers_what_a_mounted_app_only_passes_on(
-    guard: CognitoGuard, call: Call, token: str
+    guard: CognitoGuard, call: Call, token: str, in_a_group: bool
 ) -> None:
     async def shape(request: Request, error: Exception) -> Response:
         return PlainTextResponse("outer", 403)
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = Starlette()
-        await guarded(scope, receive, send)
+        try:
+            await guarded(scope, receive, send)
+        except RefusalError as refusal:
+            raise (ExceptionGroup("from tasks", [refusal]) if in_a_group else refusal) from None
 
     guarded = guard.require(WRITE).wrap(raw_app)
     app = Starlette(routes=[Mount("/", app=inner)], exception_handlers={HTTPException: shape})
@@ -343,3 +347,12 @@ async def test_a_refusal_in_a_group_of_errors_is_answered_and_the_others_are_the
         with pytest.raises(ExceptionGroup) as caught:
             await call(app, "GET", "/", token)
         assert other in caught.value.exceptions
+
+
+async def test_without_a_handler_the_answer_is_a_json_object(make_guard: MakeGuard, call: Call) -> None:
+    """With a realm of its own, so that no answer of another test is remembered."""
+    answer = await call(guarded_app(make_guard(realm="of this test")), "GET", "/orders")
+
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == {"error": "missing_token", "error_description": "A bearer access token is required."}
+    assert answer.headers["www-authenticate"] == 'Bearer realm="of this test"'

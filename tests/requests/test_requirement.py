@@ -402,3 +402,59 @@ async def test_a_dependency_that_is_called_by_hand_judges_the_scopes_of_security
 
     answer = await call(app, "GET", "/", may_read)
     assert answer.status_code == (403 if WRITE in scopes else 200)
+
+
+def test_a_requirement_that_is_called_without_a_handler_is_a_mistake(guard: CognitoGuard) -> None:
+    with pytest.raises(ConfigurationError, match="leave out the parentheses"):
+        guard.require(READ)()  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("kind", [staticmethod, classmethod])
+async def test_a_requirement_counts_above_what_makes_a_method_static(
+    guard: CognitoGuard, call: Call, may_read: str, may_write: str, kind: Any
+) -> None:
+    async def answer(*args: Any) -> Response:
+        return PlainTextResponse("reached")
+
+    class Service:
+        method = guard.require(WRITE)(kind(answer))
+
+    app = Starlette(routes=[Route("/", Service().method)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/", may_write)).text == "reached"
+    assert (await call(app, "GET", "/", may_read)).status_code == 403
+
+
+async def test_a_condition_is_always_asked_with_the_request(
+    guard: CognitoGuard, call: Call, may_read: str, may_write: str
+) -> None:
+    asked: list[str] = []
+
+    def may(principal: Principal, conn: Any) -> bool:
+        asked.append(conn.url.path)
+        return WRITE in principal.scopes
+
+    @guard.require_that(may, "may write")
+    async def handler(request: Request) -> Response:
+        return PlainTextResponse("reached")
+
+    app = Starlette(routes=[Route("/x", handler)])
+    guard.install(app)
+
+    assert (await call(app, "GET", "/x", may_write)).text == "reached"
+    assert (await call(app, "GET", "/x", may_read)).status_code == 403
+    assert set(asked) == {"/x"}
+
+
+async def test_request_auth_names_the_scopes_of_each_token(
+    guard: CognitoGuard, call: Call, pool: LocalPool, reader: LocalClient
+) -> None:
+    async def handler(request: Request) -> Response:
+        return JSONResponse(request.auth.scopes)
+
+    app = Starlette(routes=[Route("/", handler)])
+    guard.install(app)
+
+    for _ in range(2):
+        assert (await call(app, "GET", "/", pool.mint("orders/of.this.test"))).json() == ["orders/of.this.test"]

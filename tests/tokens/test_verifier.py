@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cognito_guard import ANY_CLIENT, CognitoGuard, KeyPolicy, UserPool
+from cognito_guard._requests.internals import internals_of
 from cognito_guard.errors import (
     ClaimError,
     ConfigurationError,
@@ -558,3 +559,31 @@ async def test_the_keys_of_all_pools_are_fetched_at_once(make_guard: MakeGuard, 
     await make_guard(*pools, fetch=fetch, key_policy=KeyPolicy(timeout=60)).prefetch()
 
     assert not both.broken
+
+
+async def test_a_verifier_with_other_seams_uses_these_and_keeps_its_options(
+    make_guard: MakeGuard, pool: LocalPool, reader: LocalClient, clock: Any, fetch: Any
+) -> None:
+    options: dict[str, Any] = {"max_token_length": 2048, "leeway": 5, "key_policy": KeyPolicy(max_age=100)}
+    verifier = internals_of(make_guard(**options)).verifier
+    own_clock, timer, urls = [clock.now], [0.0], list[str]()
+
+    def own_fetch(url: str, timeout: float) -> bytes:
+        urls.append(url)
+        return json.dumps(pool.jwks()).encode()
+
+    other = verifier.with_seams(fetch=own_fetch, clock=lambda: own_clock[0], timer=lambda: timer[0])
+    token = pool.mint(lifetime=60)
+
+    assert await other.verify(token)
+    assert (len(urls), fetch.calls) == (1, 0)
+    own_clock[0] += 64
+    assert await other.verify(token)
+    own_clock[0] += 1
+    with pytest.raises(ExpiredTokenError):
+        await other.verify(token)
+    timer[0] += 100
+    await other.prefetch()
+    await other.settle()
+    assert len(urls) == 2
+    assert (other.max_token_length, other.policy.max_age) == (2048, 100)
