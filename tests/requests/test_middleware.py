@@ -184,12 +184,16 @@ class Exchange:
 
 @pytest.mark.parametrize(
     ("path", "authorized", "status"),
-    [("/orders", True, 200), ("/orders", False, 401), ("/refused", True, 403), ("/health", False, 200)],
-)
+    [
+        ("/orders", True, 200), ("/orders", False, 401), ("/refused", True, 403), ("/health", False, 200),
+        ("wrapped", True, 403),
+    ],
+)  # fmt: skip
 async def test_a_request_leaves_nothing_to_the_garbage_collector(
     guard: CognitoGuard, token: str, path: str, authorized: bool, status: int
 ) -> None:
-    app = guarded_app(guard)
+    wrapped = CognitoGuardMiddleware(guard.require(WRITE).wrap(raw_app), guard=guard)
+    app = wrapped if path == "wrapped" else guarded_app(guard)
 
     async def serve() -> weakref.ref[Exchange]:
         exchange = Exchange(path, token if authorized else None)
