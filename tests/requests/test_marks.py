@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import inspect
 import types
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -191,6 +192,12 @@ def test_a_public_copy_behaves_like_its_function(guard: CognitoGuard) -> None:
         handler.__defaults__, handler.__kwdefaults__, handler.__annotations__,
     )  # fmt: skip
     assert not hasattr(twin, "__wrapped__")
+
+    @functools.wraps(handler)
+    async def around(*args: Any) -> str:
+        raise AssertionError
+
+    assert inspect.unwrap(guard.public(around)) is handler
 
 
 def test_a_mark_of_one_guard_is_not_of_another(make_guard: Callable[..., CognitoGuard], record: Recorder) -> None:
