@@ -356,3 +356,17 @@ async def test_without_a_handler_the_answer_is_a_json_object(make_guard: MakeGua
     assert answer.headers["content-type"] == "application/json"
     assert answer.json() == {"error": "missing_token", "error_description": "A bearer access token is required."}
     assert answer.headers["www-authenticate"] == 'Bearer realm="of this test"'
+
+
+async def test_the_app_that_the_scope_names_answers_first(guard: CognitoGuard, call: Call, token: str) -> None:
+    async def shape(request: Request, error: Exception) -> Response:
+        return PlainTextResponse("shaped", 403)
+
+    named = Starlette(exception_handlers={HTTPException: shape})
+    guarded = guard.require(WRITE).wrap(raw_app)
+
+    async def naming(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = named
+        await guarded(scope, receive, send)
+
+    assert (await call(CognitoGuardMiddleware(naming, guard=guard), "GET", "/", token)).text == "shaped"
