@@ -81,6 +81,7 @@ async def test_an_app_starts_without_keys(
     assert (status["ready"], status["keys"], status["age"]) == (False, 0, None)
     assert "the fetch raised OSError" in (status["last_error"] or "")
     assert "starting without keys" in caplog.text
+    assert {each.name for each in caplog.records if each.name.startswith("cognito")} == {"cognito_guard"}
 
 
 async def test_an_app_that_must_not_start_says_so_to_the_server(guard: CognitoGuard) -> None:

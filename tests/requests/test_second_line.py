@@ -7,6 +7,7 @@ import functools
 import inspect
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import anyio
@@ -309,6 +310,48 @@ async def test_the_log_names_the_guard_that_is_installed_beside_the_one_that_is_
     ]
     assert f"requires {other!r}, which is not installed, but another one is: {guard!r}." in line
     assert record.take() == []
+
+
+async def test_all_of_a_request_is_written_to_one_logger(
+    make_guard: Callable[..., CognitoGuard],
+    call: Call,
+    record: Recorder,
+    may_read: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    guard, other = make_guard(), make_guard()
+    never: Any = record.handler("never")
+
+    def failing(*_: object) -> bool:
+        raise ValueError
+
+    async def of_another_guard(_: Request) -> Response:
+        return await other.require(READ)(never)()  # type: ignore[no-any-return]
+
+    app = Starlette(
+        routes=[
+            Route("/condition", guard.require_that(failing, "it fails")(never)),
+            Route("/other", of_another_guard),
+        ]
+    )
+    guard.install(app)
+    assert (await call(app, "GET", "/condition", may_read)).status_code == 403
+    assert (await call(app, "GET", "/other", may_read, crash=False)).status_code == 500
+    with pytest.raises(NotInstalledError):
+        await guard.require(READ)(never)()
+
+    assert {each.name for each in caplog.records if each.name.startswith("cognito")} == {"cognito_guard"}
+    for words in ("the condition 'it fails' raised", "which is not installed", "was called outside of a request"):
+        assert words in caplog.text
+
+
+def test_a_requirement_is_a_value(guard: CognitoGuard) -> None:
+    requirement = guard.require(READ)
+
+    assert requirement == guard.require(READ) != guard.require(WRITE)
+    with pytest.raises(FrozenInstanceError):
+        requirement.guard = guard  # type: ignore[misc]
+    assert not hasattr(requirement, "__dict__")
 
 
 # -- every shape of handler, and what is put around it
