@@ -16,33 +16,13 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware
-from tests.requests.apps import raw_app
+from tests.requests.apps import HandedOn, Own, raw_app
 from tests.requests.recording import Recorder
 
 pytestmark = pytest.mark.anyio
 
 Call = Callable[..., Awaitable[httpx.Response]]
 MakeGuard = Callable[..., CognitoGuard]
-
-
-class HandedOn(Response):
-    """Lets another app answer the request that is being served."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
-
-
-class Own:
-    """Middleware of the app's own, which hides what is behind it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.inner = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.inner(scope, receive, send)
 
 
 async def test_what_middleware_puts_into_the_scope_of_a_stranger_is_there(guard: CognitoGuard, call: Call) -> None:

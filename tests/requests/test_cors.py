@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Host, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware
-from tests.requests.apps import WRITE, raw_app, raw_app_class, reached
+from tests.requests.apps import WRITE, Own, raw_app, raw_app_class, reached
 from tests.requests.recording import ask
 
 pytestmark = pytest.mark.anyio
@@ -68,16 +68,6 @@ async def test_a_preflight_does_not_reach_a_handler(guard: CognitoGuard, call: C
     assert (
         await call(CognitoGuardMiddleware(raw_app, guard=guard), "OPTIONS", "/", headers=PREFLIGHT)
     ).status_code == 401
-
-
-class Own:
-    """Middleware of the app's own, which hides what is behind it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.inner = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.inner(scope, receive, send)
 
 
 class Elsewhere(Own):

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cognito_guard import ANY_CLIENT, CognitoGuard, CognitoGuardMiddleware, UserPool
 from cognito_guard.local import LocalClient
-from tests.requests.apps import WRITE, guard_client
+from tests.requests.apps import WRITE, HandedOn, guard_client
 from tests.requests.recording import Recorder, ask
 
 pytestmark = pytest.mark.anyio
@@ -255,12 +255,8 @@ async def test_a_public_handler_opens_nothing_behind_another_guard(
     )
     inner.install(sub)
 
-    class HandedOn(Response):
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            await sub(scope, receive, send)
-
     async def door(_: Request) -> Response:
-        return HandedOn()
+        return HandedOn(sub)
 
     app = Starlette(routes=[Route("/{path}", outer.public(door))])
     outer.install(app)
