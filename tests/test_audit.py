@@ -337,3 +337,5 @@ def test_other_middleware_may_take_a_guard(guard: CognitoGuard) -> None:
     guard.install(app)
 
     assert [each.guard for each in installed_on(app)] == [guard]
+    by_position: Any = CognitoGuardMiddleware
+    assert [each.guard for each in installed_on(Starlette(middleware=[Middleware(by_position, guard)]))] == [guard]

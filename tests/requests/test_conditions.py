@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import httpx
@@ -208,3 +209,36 @@ async def test_a_token_for_another_api_opens_no_route(make_guard: MakeGuard, cal
         refused = await call(app, "GET", path, pool.mint("billing/read", client_id=client.client_id))
         assert (refused.status_code, refused.json()["error"]) == (401, "invalid_token")
     assert (await call(app, "GET", "/any", pool.mint(READ, client_id=client.client_id))).status_code == 200
+
+
+def anyone(*_: object) -> bool:
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "data", "words", "reason"),
+    [
+        ("require", ("a/b", "c/d"), {"scopes": [["a/b", "c/d"]]}, "a/b and c/d", "scope"),
+        ("require_any", ("a/b", "c/d"), {"scopes": [["a/b"], ["c/d"]]}, "a/b or c/d", "scope"),
+        ("authenticated", None, {"scopes": [[]]}, "any valid token", "scope"),
+        ("require_groups", ("b", "a"), {"groups": ["a", "b"]}, "group a or b", "group"),
+        ("machine_only", None, {"caller": "machine"}, "machines only", "caller"),
+        ("user_only", None, {"caller": "user"}, "users only", "caller"),
+        ("require_that", (anyone, "may ship"), {"condition": "may ship"}, "may ship", "condition"),
+    ],
+)
+def test_a_condition_is_a_value_with_a_name(
+    guard: CognitoGuard, name: str, arguments: tuple[Any, ...] | None, data: Any, words: str, reason: str
+) -> None:
+    def requirement() -> Any:
+        found = getattr(guard, name)
+        return found if arguments is None else found(*arguments)
+
+    condition = requirement().condition
+
+    assert (condition.as_data(), str(condition), condition.reason) == (data, words, reason)
+    assert condition.needs_request is (name == "require_that")
+    assert (condition == requirement().condition, hash(condition)) == (True, hash(requirement().condition))
+    assert not hasattr(condition, "__dict__")
+    with pytest.raises(FrozenInstanceError):
+        setattr(condition, fields(condition)[0].name, None)

@@ -85,11 +85,13 @@ async def test_a_message_that_comes_after_the_token_expired_closes_the_socket(
 ) -> None:
     ended: list[int] = []
     app = echoing(make_guard(close_on_expiry=True), ended)
-    peer = Peer(text("one", lambda: clock.advance(LIFETIME - 0.001)), text("two", lambda: clock.advance(0.001)))
+    nearly, past = (lambda: clock.advance(LIFETIME - 0.001)), (lambda: clock.advance(0.001))
+    peer = Peer(text("one", nearly), text("two"), text("three", past))
 
     await peer.open(app, short)
 
-    assert peer.sent == [("websocket.accept", None), ("websocket.send", "one"), ("websocket.close", 3000)]
+    sent = [("websocket.send", "one"), ("websocket.send", "two")]
+    assert peer.sent == [("websocket.accept", None), *sent, ("websocket.close", 3000)]
     assert ended == [3000]
 
 
