@@ -29,7 +29,7 @@ class Internals:
     refusals: Refusals
     check: Callable[[object], None]
     announce: Callable[[object], None]
-    close_on_expiry: bool = False
+    close_on_expiry: bool
     has_public: bool = False
     scope_descriptions: dict[str, str] = field(default_factory=dict)
 
