@@ -2,7 +2,6 @@
 
 import json
 import logging
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from cognito_guard import ANY_CLIENT, CognitoGuard, KeyPolicy, UserPool, events
+from cognito_guard import CognitoGuard, KeyPolicy, UserPool, events
 from cognito_guard._requests.internals import internals_of
 from cognito_guard.errors import ConfigurationError, KeysUnavailableError
 from cognito_guard.local import LocalClient, LocalPool
@@ -254,14 +253,3 @@ def test_a_pool_described_by_the_environment_can_be_guarded() -> None:
     environ = {"COGNITO_USER_POOL_ID": "eu-central-1_AbCdEf123", "COGNITO_CLIENT_IDS": "one"}
 
     assert list(CognitoGuard(UserPool.from_env(environ)).status()) == ["eu-central-1_AbCdEf123"]
-
-
-async def test_without_a_fetch_of_its_own_a_guard_asks_the_network(make_guard: MakeGuard) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # and does not listen
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/keys"
-        guard = make_guard(UserPool("eu-west-1_Own", client_ids=ANY_CLIENT, jwks_url=url), fetch=None)
-        with pytest.raises(KeysUnavailableError):
-            await guard.prefetch()
-
-    assert "no connection to 127.0.0.1" in str(guard.status()["eu-west-1_Own"]["last_error"])

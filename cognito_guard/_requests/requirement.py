@@ -246,6 +246,8 @@ def _check_handler(handler: Any, requirement: Requirement) -> None:
 
 
 def _is_asgi_app(handler: Any) -> bool:
+    if hasattr(handler, "routes"):
+        return True
     if inspect.isclass(handler) or inspect.isroutine(handler) or isinstance(handler, functools.partial):
         return False
     parameters = inspect.signature(handler).parameters

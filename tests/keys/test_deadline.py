@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import socket
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from cognito_guard import ANY_CLIENT, CognitoGuard, UserPool
 from cognito_guard._keys.fetch import FetchError, built_in
 from cognito_guard._keys.get import get
 from cognito_guard._keys.loop import OVERTIME, OneJobLoop
+from cognito_guard.errors import KeysUnavailableError
 from tests.keys.gate import IN_TIME
 from tests.keys.hosts import nowhere, on_this_machine
 
@@ -227,3 +230,15 @@ def test_an_error_without_a_number_is_not_quoted(server: Any, error: OSError, re
 
     with pytest.raises(FetchError, match=rf"^no connection to localhost:\d+: {reason}$"):
         get(server.url.replace("127.0.0.1", "localhost"), AT_LEISURE, resolve=resolve)
+
+
+def test_a_guard_without_a_fetch_of_its_own_asks_the_network(
+    make_guard: Callable[..., CognitoGuard], refusing: int
+) -> None:
+    pool = UserPool("eu-west-1_Own", client_ids=ANY_CLIENT, jwks_url=f"http://127.0.0.1:{refusing}/keys")
+    guard = make_guard(pool, fetch=None)
+
+    with pytest.raises(KeysUnavailableError):
+        asyncio.run(guard.prefetch())
+
+    assert f"no connection to 127.0.0.1:{refusing}" in str(guard.status()["eu-west-1_Own"]["last_error"])

@@ -37,6 +37,13 @@ class Service:
         await PlainTextResponse("reached")(scope, receive, send)
 
 
+class Loose(Router):
+    """A router whose parameters do not tell what it is."""
+
+    async def __call__(self, *args: Any) -> None:
+        raise AssertionError
+
+
 def wrapping(handler: Any) -> Any:
     @functools.wraps(handler)
     async def wrapper(request: Request) -> Response:
@@ -216,6 +223,7 @@ def test_a_mark_of_one_guard_is_not_of_another(make_guard: Callable[..., Cognito
         pytest.param(FastAPI(), id="fastapi"),
         pytest.param(Router(), id="router"),
         pytest.param(APIRouter(), id="api router"),
+        pytest.param(Loose(), id="router with other parameters"),
         pytest.param(Service(), id="raw"),
         pytest.param(Mount("/x", app=Service()), id="mount"),
         pytest.param(Route("/x", Service()), id="route"),

@@ -237,7 +237,7 @@ async def test_a_request_that_was_kept_does_not_lend_its_callers_rights(
     assert (answer.status_code, record.take()) == (403, [])
 
 
-@pytest.mark.parametrize("how", ["alone", "with a keyword", "by keyword"])
+@pytest.mark.parametrize("how", ["alone", "with a keyword", "by keyword", "behind others"])
 async def test_a_method_judges_the_request_that_it_is_called_with(
     guard: CognitoGuard, call: Call, record: Recorder, may_read: str, may_write: str, how: str
 ) -> None:
@@ -247,6 +247,11 @@ async def test_a_method_judges_the_request_that_it_is_called_with(
             record.note("admin")
             return PlainTextResponse(str(extra))
 
+        @guard.require(WRITE)
+        async def last(self, first: int, second: int, request: Request) -> Response:
+            record.note("admin")
+            return PlainTextResponse(str(first + second))
+
     kept: list[Request] = []
 
     async def keep(request: Request) -> Response:
@@ -254,6 +259,8 @@ async def test_a_method_judges_the_request_that_it_is_called_with(
         return PlainTextResponse("kept")
 
     async def use(_: Request) -> Response:
+        if how == "behind others":
+            return await Admin().last(1, 2, kept[-1])
         if how == "by keyword":
             return await Admin().method(extra=1, request=kept[-1])
         return await (Admin().method(kept[-1]) if how == "alone" else Admin().method(kept[-1], extra=1))
