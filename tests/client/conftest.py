@@ -143,6 +143,8 @@ def make_client(endpoint: Endpoint, reader: LocalClient, seams: Seams) -> Callab
             "client_id": reader.client_id,
             "client_secret": reader.secret,
             "transport": endpoint,
+            # Real seconds: on a busy machine half a second is not enough for a thread to start and answer.
+            "store_timeout": 30,
             "seams": seams,
         }
         return ClientCredentials(options.pop("token_url", TOKEN_URL), **defaults | options)

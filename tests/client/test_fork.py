@@ -47,7 +47,7 @@ def in_child(check):
     return os.waitpid(pid, 0)[1] == 0
 
 client = ClientCredentials("https://x.example/oauth2/token", client_id="a", client_secret="b",
-                           transport=httpx.MockTransport(answer))
+                           store_timeout=30, transport=httpx.MockTransport(answer))
 """
 
 
@@ -153,7 +153,8 @@ class Handler(BaseHTTPRequestHandler):
 
 with HTTPServer(("127.0.0.1", 0), Handler) as server:
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    client = ClientCredentials(f"http://localhost:{server.server_port}/token", client_id="a", client_secret="b")
+    client = ClientCredentials(f"http://localhost:{server.server_port}/token", client_id="a", client_secret="b",
+                               store_timeout=30)
     before = set(sys.modules)
     assert client.token_sync() == "a.b.c"
     imported = set(sys.modules) - before
