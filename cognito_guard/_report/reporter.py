@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -11,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from cognito_guard._principal import Principal
 from cognito_guard._report import log
 from cognito_guard._report.flood import WINDOW, Flood, Kind
-from cognito_guard._report.telemetry import annotate, is_traced
+from cognito_guard._report.telemetry import OPENTELEMETRY, annotate, is_traced
 from cognito_guard.errors import RefusalError, SignatureError
 from cognito_guard.events import Event, KeysFailed, KeysFetched, Refused, Verified
 
@@ -65,7 +66,8 @@ class Reporter:
         """A token was accepted."""
         if self._flood.is_pending:
             self._flood.settle()
-        if is_traced():
+        # Look for the module first: without it, which is usual, there is no call.
+        if OPENTELEMETRY in sys.modules and is_traced():
             annotate("verified", principal.client_id)
         if self._on_event is not None:
             self._emit(Verified(principal))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
+
+OPENTELEMETRY: Final = "opentelemetry.context"
+"""The module that knows the current span."""
 
 
 def is_traced() -> bool:
     """Return whether there may be a current span. Takes a third of the time of asking for it."""
     # Another thread may be importing the module, and has not come to this function yet.
-    get_current = getattr(sys.modules.get("opentelemetry.context"), "get_current", None)
+    get_current = getattr(sys.modules.get(OPENTELEMETRY), "get_current", None)
     return get_current is not None and bool(get_current())
 
 

@@ -77,9 +77,10 @@ class CognitoGuardMiddleware:
             return
         internals = self._internals
         values = authorization(scope["headers"])
-        digest = internals.verifier.digest(values)
-        principal = (SCOPE_KEY in scope and self._let_in_before(scope)) or internals.verifier.known(digest)
-        if principal:
+        digest, principal = None, self._let_in_before(scope) if SCOPE_KEY in scope else None
+        if principal is None:
+            digest, principal = internals.verifier.recall(values)
+        if principal is not None:
             state = RequestState(self.guard, scope["headers"], principal)
         elif identified := await self._identify(scope, receive, send, values, digest):
             state = identified

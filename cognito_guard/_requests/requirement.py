@@ -19,7 +19,7 @@ from cognito_guard._principal import Principal
 from cognito_guard._requests.conditions import ANY_TOKEN, Condition, Granted
 from cognito_guard._requests.internals import HasInternals
 from cognito_guard._requests.marks import innermost, mark_required, marks_of, name_of
-from cognito_guard._requests.state import RequestState, current_scope, latest_state, state_of
+from cognito_guard._requests.state import SCOPE_KEY, RequestState, current_scope, latest_state, state_of
 from cognito_guard.errors import ConfigurationError, InsufficientScopeError, NotInstalledError, RefusalError
 
 P = ParamSpec("P")
@@ -161,11 +161,11 @@ def admit(requirement: Requirement, scope: Scope) -> None:
         RefusalError: The caller does not meet it; see `Requirement.judge`.
 
     """
-    state = latest_state(scope, requirement.guard)
-    condition = requirement.condition
+    states, condition = scope.get(SCOPE_KEY, ()), requirement.condition
     # Nearly all requests take this fast path. All others are judged in full.
     if (
-        state is not None
+        states
+        and (state := states[-1]).guard is requirement.guard
         and state.principal is not None
         and (state.headers is scope["headers"] or state.headers == scope["headers"])
         and not condition.needs_request

@@ -35,21 +35,43 @@ class GuardedScope(dict[str, Any]):
         """Add to the scope. If that names an endpoint, judge it."""
         added = other if type(other) is dict and not more else dict(other, **more)
         dict.update(self, added)
+        routes: Sequence[object] = ()
         if "endpoint" in added:
-            outer: Any = self
-            while isinstance(outer, GuardedScope):
-                outer = outer.outer
+            outer: Any = self.outer
+            while outer is not None:
                 dict.update(outer, added)
                 # Starlette sets this alone, before the rest.
                 if "route" in self:
                     outer["route"] = self["route"]
-            _judge(self, added)
+                outer = outer.outer if isinstance(outer, GuardedScope) else None
+            if "route" in added:
+                routes = (chosen_route(self, added["route"]),)
         elif not added and is_frontend(self):
-            _judge(self, {"endpoint": None}, chosen_frontends(self))
+            routes = chosen_frontends(self)
+        else:
+            return
+        endpoint = added.get("endpoint")
+        marks = endpoint_marks(endpoint, self.get("method", "")) if isinstance(endpoint, type) else marks_of(endpoint)
+        has_strangers = type(self) is not GuardedScope
+        if has_strangers:
+            _judge_strangers(self, added, marks.public)
+        for route in routes:
+            for requirement in requirements_of(route, getattr(self.get("app"), "dependency_overrides", ())):
+                admit(requirement, self)
+        for requirement in marks.requirements:
+            admit(requirement, self)
+        if has_strangers and _have_arrived(states_of(self)):
+            self.__class__ = StrangerScope
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
         self.update(other)
         return self
+
+
+class StrangerScope(GuardedScope):
+    """The scope of a stranger, or of a request that was a stranger's when it passed an outer guard."""
+
+    __slots__ = ()
 
 
 def _sealed(self: SealedScope, *_: Any, **__: Any) -> NoReturn:
@@ -59,7 +81,7 @@ def _sealed(self: SealedScope, *_: Any, **__: Any) -> NoReturn:
     raise AssertionError
 
 
-class SealedScope(GuardedScope):
+class SealedScope(StrangerScope):
     """
     The scope of a stranger that has not arrived at a public route or app yet.
 
@@ -73,15 +95,17 @@ class SealedScope(GuardedScope):
     copy = __copy__ = __deepcopy__ = __reduce_ex__ = __or__ = __ror__ = _sealed
 
     def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, value)
         if key == "endpoint":
-            _judge(self, {key: value})
+            self.update({key: value})
+        else:
+            super().__setitem__(key, value)
 
 
 def behind(scope: Scope, states: tuple[RequestState, ...]) -> GuardedScope:
     """Return a scope with *states*, without its `outer`. It is sealed while a stranger among them has not arrived."""
-    is_sealed = any(state.stranger is not None and not state.stranger.arrived for state in states)
-    return SealedScope(members_of(scope)) if is_sealed else GuardedScope(scope)
+    if all(state.stranger is None for state in states):
+        return GuardedScope(scope)
+    return (StrangerScope if _have_arrived(states) else SealedScope)(members_of(scope))
 
 
 def members_of(scope: Scope) -> Any:
@@ -89,27 +113,21 @@ def members_of(scope: Scope) -> Any:
     return dict.items(scope) if type(scope) is SealedScope else scope
 
 
-def _judge(scope: GuardedScope, child_scope: Mapping[str, Any], routes: Sequence[object] = ()) -> None:
-    endpoint = child_scope["endpoint"]
-    marks = endpoint_marks(endpoint, scope.get("method", "")) if isinstance(endpoint, type) else marks_of(endpoint)
-    for state in scope[SCOPE_KEY]:
+def _have_arrived(states: Iterable[RequestState]) -> bool:
+    return all(state.stranger is None or state.stranger.arrived for state in states)
+
+
+def _judge_strangers(scope: GuardedScope, child_scope: Mapping[str, Any], public: frozenset[object]) -> None:
+    """Raise unless each stranger may continue to the chosen route or app, which is *public* for these guards."""
+    for state in states_of(scope):
         stranger = state.stranger
-        if stranger is not None and not _goes_on(stranger, scope, child_scope, is_public=state.guard in marks.public):
+        if stranger is not None and not _goes_on(stranger, scope, child_scope, is_public=state.guard in public):
             raise state.refuse(stranger.because, scope)
-    if "route" in child_scope:
-        routes = (chosen_route(scope, child_scope["route"]),)
-    for route in routes:
-        for requirement in requirements_of(route, getattr(scope.get("app"), "dependency_overrides", ())):
-            admit(requirement, scope)
-    for requirement in marks.requirements:
-        admit(requirement, scope)
-    if type(scope) is SealedScope and all(not state.stranger or state.stranger.arrived for state in states_of(scope)):
-        scope.__class__ = GuardedScope  # type: ignore[assignment]
 
 
 def _goes_on(stranger: Stranger, scope: Scope, child_scope: Mapping[str, Any], *, is_public: bool) -> bool:
     """Return whether a stranger may continue to the chosen route or app."""
-    endpoint = child_scope["endpoint"]
+    endpoint = child_scope.get("endpoint")
     if is_public or stranger.mounts.get(id(endpoint), False):
         stranger.arrived = True
         # Below a public app everything is open. A public handler that passes the request on opens nothing else.

@@ -109,11 +109,7 @@ def states_of(scope: Scope) -> tuple[RequestState, ...]:
 
 def latest_state(scope: Scope, guard: HasInternals) -> RequestState | None:
     """Return the state of the innermost pass through *guard* that *scope* is in, or None."""
-    states: tuple[RequestState, ...] = scope.get(SCOPE_KEY, ())
-    # There is nearly always only one pass.
-    if states and states[-1].guard is guard:
-        return states[-1]
-    return next((state for state in reversed(states) if state.guard is guard), None)
+    return next((state for state in reversed(states_of(scope)) if state.guard is guard), None)
 
 
 def has_credentials_of(state: RequestState, scope: Scope) -> bool:

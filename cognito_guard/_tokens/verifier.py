@@ -104,35 +104,34 @@ class Verifier:
         ]
         self._by_issuer: Final = _by_issuer(self._pools)
 
-    def digest(self, credentials: Sequence[bytes]) -> bytes | None:
+    def recall(self, credentials: Sequence[bytes]) -> tuple[bytes | None, Principal | None]:
         """
-        Return the digest under which *credentials*, the values of a request's Authorization headers, are remembered.
+        Return the caller with these *credentials*, if they were verified before, and the digest they are remembered by.
 
-        None if they are not remembered: there is no such header, there are several, or it is too long.
-        """
-        if len(credentials) == 1 and len(credentials[0]) <= self._longest:
-            return sha256(credentials[0]).digest()
-        return None
+        The digest is None if they are not remembered: there is no Authorization header, there are several, or it is too
+        long. The caller is None if they were not verified, if the token has expired, or if its key is no longer
+        current. Then `verify` decides.
 
-    def known(self, digest: bytes | None) -> Principal | None:
-        """
-        Return the caller with the credentials of this *digest*, if they were verified before.
+        Args:
+            credentials: The values of a request's Authorization headers.
 
-        None if they were not, if the token has expired, or if its key is no longer current. Then `verify` decides.
         """
+        if len(credentials) != 1 or len(credentials[0]) > self._longest:
+            return None, None
+        digest = sha256(credentials[0]).digest()
         entry = self._cache.get(digest)
         if entry is None:
-            return None
+            return digest, None
         principal, keys, kid, key = entry
         # Ask the key set each time: the key may have been withdrawn or replaced since.
         if keys.get(kid) is not key:
-            return None
+            return digest, None
         # As `now`, without a frame for it.
         now = time.time() if self._clock is None else self._clock()
         if now >= principal.expires_at + self._leeway:
-            return None
+            return digest, None
         self._reporter.verified(principal)
-        return principal
+        return digest, principal
 
     async def verify(self, token: str, digest: bytes | None = None) -> Principal:
         """
@@ -140,7 +139,7 @@ class Verifier:
 
         Args:
             token: The token.
-            digest: The digest of the credentials that contain it, if they are not `known`.
+            digest: The digest that `recall` has returned for it without a caller, if it was asked.
 
         Raises:
             InvalidTokenError: The token is not accepted; see the subclasses.
@@ -161,8 +160,7 @@ class Verifier:
             raise MalformedTokenError("oversized")
         presented = token.encode("ascii")
         if digest is None:
-            digest = sha256(SCHEME + presented).digest()
-            remembered = self.known(digest)
+            digest, remembered = self.recall([SCHEME + presented])
             if remembered is not None:
                 return remembered
         header, kid, payload, claims, signing_input, signature = parse(presented, self.known_headers)

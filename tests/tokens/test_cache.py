@@ -195,10 +195,10 @@ def test_only_one_header_that_is_not_too_long_is_looked_up(make_guard: MakeGuard
     verifier = internals_of(make_guard(max_token_length=1024)).verifier
     longest = b"Bearer " + b"a" * 1024
 
-    assert verifier.digest([longest]) == sha256(longest).digest()
-    assert verifier.digest([longest + b"a"]) is None
-    assert verifier.digest([longest, longest]) is None
-    assert verifier.digest([]) is None
+    assert verifier.recall([longest]) == (sha256(longest).digest(), None)
+    assert verifier.recall([longest + b"a"]) == (None, None)
+    assert verifier.recall([longest, longest]) == (None, None)
+    assert verifier.recall([]) == (None, None)
 
 
 async def test_a_token_that_was_seen_is_refused_beside_another_header(
