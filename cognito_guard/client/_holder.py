@@ -72,11 +72,13 @@ class Holder:
         if held is None:
             return None
         now = self._clock()
-        if now >= held.renew_at:
-            if now >= held.usable_until:
-                return None
-            self._renew(held)
+        is_due = now >= held.renew_at
+        if is_due and now >= held.usable_until:
+            return None
+        # Before the renewal, because its event shows the count.
         self._count_call()
+        if is_due:
+            self._renew(held)
         return held
 
     def wait(self) -> Wait:
