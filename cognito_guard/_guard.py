@@ -17,15 +17,16 @@ from cognito_guard._keys.policy import KeyPolicy, KeyStatus
 from cognito_guard._keywords import new_of
 from cognito_guard._pool import UserPool, common_resource_server
 from cognito_guard._principal import Principal
-from cognito_guard._reasons.account import explanation_of
+from cognito_guard._refusals.account import explanation_of
+from cognito_guard._refusals.response import OnError, Refusals
 from cognito_guard._report.reporter import OnEvent, Reporter
-from cognito_guard._requests.conditions import CallerIs, Granted, InGroup, Predicate, That
-from cognito_guard._requests.internals import HasInternals, Internals
-from cognito_guard._requests.marks import mark_public
-from cognito_guard._requests.refusals import OnError, Refusals
-from cognito_guard._requests.requirement import Requirement
-from cognito_guard._requests.state import principal_of
+from cognito_guard._requests.internals import Internals
+from cognito_guard._requests.judgement import JUDGE
+from cognito_guard._requests.state import latest_state
 from cognito_guard._routes.misuse import WRITE_A_REQUIREMENT
+from cognito_guard._rules.conditions import CallerIs, Granted, InGroup, Predicate, That
+from cognito_guard._rules.marks import mark_public
+from cognito_guard._rules.requirement import Guard, Requirement
 from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH
 from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.errors import ConfigurationError, RefusalError
@@ -33,7 +34,7 @@ from cognito_guard.errors import ConfigurationError, RefusalError
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
-class CognitoGuard(HasInternals):
+class CognitoGuard(Guard):
     """
     Guards an app: callers need an access token of one of the Cognito user pools.
 
@@ -65,6 +66,8 @@ class CognitoGuard(HasInternals):
         ConfigurationError: There is no pool, the same pool is there twice, or an option is invalid.
 
     """
+
+    _internals: Internals
 
     def __init__(
         self,
@@ -102,13 +105,14 @@ class CognitoGuard(HasInternals):
         )
         refusals = Refusals(realm=realm, on_error=on_error, reporter=reporter)
         super().__init__(
+            JUDGE,
             Internals(
                 verifier=verifier,
                 refusals=refusals,
                 check=check_app,
                 announce=lambda app: announce(self._internals, app),
                 close_on_expiry=close_on_expiry,
-            )
+            ),
         )
         self._identifier: Final = common_resource_server(pools)
         self._allow_short: Final = any(pool.has_own_issuers for pool in pools)
@@ -321,11 +325,11 @@ class CognitoGuard(HasInternals):
             KeysUnavailableError: A pool has no keys, and none could be fetched.
 
         """
-        await self._internals.verifier.prefetch()
+        await self._internals.verifier.issuers.prefetch()
 
     def status(self) -> dict[str, KeyStatus]:
         """Return the state of each pool's keys, by pool id, ready for JSON. Made for a readiness check."""
-        return self._internals.verifier.status()
+        return self._internals.verifier.issuers.status()
 
     def principal(self, conn: HTTPConnection) -> Principal | None:
         """
@@ -334,7 +338,8 @@ class CognitoGuard(HasInternals):
         This never refuses: it also returns None if this guard is not installed. A route that must have a caller needs a
         requirement. The caller is also returned if its request was refused with 403, so that an access log can name it.
         """
-        return principal_of(conn.scope, self)
+        state = latest_state(conn.scope, self)
+        return None if state is None else state.principal
 
     def __repr__(self) -> str:
         return f"<CognitoGuard of {summary(self._internals.verifier)}>"

@@ -11,14 +11,15 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from cognito_guard._fastapi import check_version, documentation_paths
-from cognito_guard._pool import ANY_CLIENT, UserPool
-from cognito_guard._reasons.evidence import keys_of
+from cognito_guard._pool import ANY_CLIENT, UserPool, token_url_of
+from cognito_guard._refusals.evidence import keys_of
 from cognito_guard._report import log
-from cognito_guard._requests.installed import installed_on, is_guard_middleware
-from cognito_guard._requests.internals import HasInternals, Internals
-from cognito_guard._requests.marks import marks_of
-from cognito_guard._requests.middleware import CognitoGuardMiddleware, check_public_paths
+from cognito_guard._requests.internals import Internals
+from cognito_guard._requests.middleware import CognitoGuardMiddleware
 from cognito_guard._routes.openapi import describe
+from cognito_guard._rules.installed import check_public_paths, installed_on, is_guard_middleware
+from cognito_guard._rules.marks import marks_of
+from cognito_guard._rules.requirement import Guard
 from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.audit import findings, routes
 from cognito_guard.errors import ConfigurationError
@@ -28,7 +29,7 @@ _SHOWN: Final = 3
 
 
 def install(
-    guard: HasInternals,
+    guard: Guard,
     internals: Internals,
     app: Starlette,
     *,
@@ -127,7 +128,7 @@ def announce(internals: Internals, app: object, *, opaque: Collection[str] = ())
 
 def summary(verifier: Verifier) -> str:
     """Return the pools of *verifier*, with the number of their clients and keys."""
-    status = verifier.status()
+    status = verifier.issuers.status()
     return ", ".join(_described(pool, keys_of(status[pool.pool_id])) for pool in verifier.pools)
 
 
@@ -142,7 +143,7 @@ def _several(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _check_app(guard: HasInternals, app: object) -> None:
+def _check_app(guard: Guard, app: object) -> None:
     if not isinstance(app, Starlette):
         raise ConfigurationError(
             f"install() takes a Starlette or FastAPI app, got {app!r}; "
@@ -159,7 +160,7 @@ def _check_app(guard: HasInternals, app: object) -> None:
 
 def _describe(app: Any, internals: Internals) -> None:
     if hasattr(app, "openapi"):
-        app.openapi = describe(app, internals.verifier.token_url, internals.scope_descriptions)
+        app.openapi = describe(app, token_url_of(internals.verifier.pools), internals.scope_descriptions)
 
 
 def _keep_outermost(app: Starlette) -> None:

@@ -203,6 +203,11 @@ def common_resource_server(pools: Iterable[UserPool]) -> str | None:
     return next(iter(only)) if len(only) == 1 else None
 
 
+def token_url_of(pools: Iterable[UserPool]) -> str | None:
+    """Return the token endpoint of the first of *pools* that has one."""
+    return next((pool.token_url for pool in pools if pool.token_url), None)
+
+
 def _region(pool_id: str) -> str:
     match = _POOL_ID.fullmatch(pool_id) if isinstance(pool_id, str) and len(pool_id) <= _POOL_ID_LENGTH else None
     if match is None:

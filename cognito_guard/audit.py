@@ -15,8 +15,8 @@ from typing import Any
 
 from starlette.routing import compile_path
 
-from cognito_guard._requests.installed import installed_on, middleware_of
 from cognito_guard._routes.census import RouteEntry, census
+from cognito_guard._rules.installed import installed_on, middleware_of
 
 __all__ = ["Finding", "RouteEntry", "assert_guarded", "findings", "routes"]
 

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from cognito_guard import CognitoGuard, UserPool
 from cognito_guard.local import LocalClient, LocalPool, PoolKeys, SigningKey
+from tests.requests.recording import Recorder
 
 POOL_ID = "eu-central-1_AbCdEf123"
 NOW = 1_800_000_000.0
@@ -132,6 +133,11 @@ def pool(pool_keys: PoolKeys, clock: ManualClock) -> LocalPool:
 @pytest.fixture
 def reader(pool: LocalPool) -> LocalClient:
     return pool.add_client(name="reader", scopes=["orders/order.read"])
+
+
+@pytest.fixture
+def token(pool: LocalPool, reader: LocalClient) -> str:
+    return pool.mint(client_id=reader.client_id)
 
 
 @pytest.fixture
@@ -293,3 +299,9 @@ def mangum_loop() -> Iterator[None]:
     yield
     asyncio.set_event_loop(None)
     loop.close()
+
+
+@pytest.fixture
+def record() -> Recorder:
+    """What ran."""
+    return Recorder()

@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.testclient import TestClient
 
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware, Principal
-from cognito_guard._requests.installed import installed_on
+from cognito_guard._rules.installed import installed_on
 from cognito_guard.audit import assert_guarded, findings, routes
 from cognito_guard.errors import ConfigurationError
 from tests.requests.apps import needs_frontends

@@ -1,4 +1,4 @@
-"""Scopes in full and in short."""
+"""Scopes, in full and in short."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cognito_guard._grammar import full_scope, resource_server_of
+from cognito_guard._grammar import check_scope, full_scope, resource_server_of
 from cognito_guard.errors import ConfigurationError
 
 
@@ -57,3 +57,13 @@ def test_another_issuer_may_write_short_scopes() -> None:
 def test_an_invalid_scope_is_refused(scope: Any) -> None:
     with pytest.raises(ConfigurationError, match="is not a scope"):
         full_scope(scope, "orders", allow_short=True)
+
+
+@pytest.mark.parametrize("scope", ["", "a b", " a", "a\t", "a\n", 'a"', "a\\", "\u00e4", None, 5, ["a"], lambda: None])
+def test_a_value_that_is_not_one_scope_is_refused(scope: object) -> None:
+    with pytest.raises(ConfigurationError, match="is not a scope"):
+        check_scope(scope)
+
+
+def test_a_scope_may_be_a_url() -> None:
+    assert check_scope("https://api.example.com/order.read") == "https://api.example.com/order.read"

@@ -158,7 +158,7 @@ async def test_events_tell_what_happens(
     fetch.fail(OSError("secret host"))
     timer.advance(3600)
     await guard.prefetch()
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
     first, fetched, verified, second, failed = told
     assert first == events.Refused(401, "missing_token", None)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from cognito_guard._fastapi import is_api_router
-from cognito_guard._requests.internals import HasInternals
+from cognito_guard._rules.requirement import Guard
 from cognito_guard.errors import GuardError
 
 _OURS: Final = str(Path(__file__).parent.parent)
@@ -136,7 +136,7 @@ def _hint(error: BaseException) -> str:
 
 
 def _check_app(found: Any, name: str) -> None:
-    if isinstance(found, HasInternals):
+    if isinstance(found, Guard):
         raise UsageError(f"{name} is a guard; name the app that it is installed on")
     if is_api_router(found):
         raise UsageError(f"{name} is a router; name the app that includes it")

@@ -1,15 +1,12 @@
-"""RFC 6750 over HTTP, in both directions: from headers to a token, and from an error to a challenge."""
+"""From the headers of a request to its bearer token (RFC 6750 section 2.1)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Final
 
 from cognito_guard.errors import (
-    ConfigurationError,
-    InsufficientScopeError,
     InvalidRequestError,
     MalformedTokenError,
     MissingTokenError,
@@ -19,7 +16,6 @@ from cognito_guard.errors import (
 _SCHEME: Final = b"bearer "
 _START: Final = len(_SCHEME)
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-_REALM: Final = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")  # the characters of a quoted string that need no escape
 
 
 def authorization(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
@@ -76,29 +72,3 @@ def fault_of(token: str, error: RefusalError) -> RefusalError:
     if isinstance(error, MalformedTokenError) and not _TOKEN68.fullmatch(token):
         return InvalidRequestError("malformed_header")
     return error
-
-
-def challenge(error: RefusalError, realm: str | None) -> str:
-    """Return the WWW-Authenticate value that answers *error* (RFC 6750 section 3)."""
-    scope = " ".join(error.required) if isinstance(error, InsufficientScopeError) else ""
-    return _challenge(realm, error.code, error.description, scope)
-
-
-@lru_cache(maxsize=256)
-def _challenge(realm: str | None, code: str | None, description: str, scope: str) -> str:
-    parameters = {"realm": realm, "error": code, "error_description": code and description, "scope": scope}
-    listed = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)
-    return f"Bearer {listed}".rstrip()
-
-
-def check_realm(realm: str | None) -> str | None:
-    """
-    Return *realm* if it can be quoted in a challenge.
-
-    Raises:
-        ConfigurationError: *realm* cannot be quoted.
-
-    """
-    if realm is not None and not (isinstance(realm, str) and _REALM.fullmatch(realm)):
-        raise ConfigurationError(f"realm must be printable ASCII without quotes and backslashes, got {realm!r}")
-    return realm

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from functools import lru_cache
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from starlette.authentication import AuthCredentials, UnauthenticatedUser
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
+from cognito_guard._authentication import NO_CREDENTIALS, Anonymous, credentials_of
 from cognito_guard._principal import Principal
 from cognito_guard._requests.bearer import authorization
 from cognito_guard._requests.internals import internals_of
@@ -19,37 +18,6 @@ from cognito_guard.errors import RefusalError
 
 _FIRST_REDIRECT: Final = 300
 """From this status on, an answer refuses: it is a redirect to a login page, or an error."""
-
-
-class Anonymous(UnauthenticatedUser):
-    """The `request.user` of a public route without a caller."""
-
-
-class Credentials(AuthCredentials):
-    """
-    The `request.auth`: the *granted* scopes, in a new list on each access.
-
-    Immutable, because all requests with the same scopes share one object.
-    """
-
-    __slots__ = ("_granted",)
-    _granted: frozenset[str]
-
-    def __init__(self, granted: frozenset[str]) -> None:
-        object.__setattr__(self, "_granted", granted)
-
-    @property
-    def scopes(self) -> list[str]:  # type: ignore[override]
-        """The scopes."""
-        return list(self._granted)
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError("many requests share request.auth; use request.state for data of one request")
-
-
-_NO_CREDENTIALS: Final = Credentials(frozenset())
-# Many tokens grant the same scopes, so one object is kept for each set.
-credentials_of: Final = lru_cache(maxsize=256)(Credentials)
 
 
 def gate(state: RequestState, guarded: Scope, send: Send) -> Send:
@@ -89,7 +57,7 @@ def enter(scope: Scope, state: RequestState) -> GuardedScope:
     scope[SCOPE_KEY] = states
     if is_ours:
         scope["user"] = principal or Anonymous()
-        scope["auth"] = _NO_CREDENTIALS if principal is None else credentials_of(principal.scopes)
+        scope["auth"] = NO_CREDENTIALS if principal is None else credentials_of(principal.scopes)
     if "state" not in scope:
         # Outer middleware reads this request.state when the response passes.
         scope["state"] = {}
@@ -130,7 +98,7 @@ async def _nothing() -> None:
 
 def _allows(stranger: Stranger, message: Message) -> bool:
     """Return whether *message* begins the answer of a `CORSMiddleware` to a preflight."""
-    return stranger.preflight and any(
+    return stranger.way.is_preflight and any(
         name.startswith(b"access-control-allow-") for name, _ in message.get("headers", ())
     )
 

@@ -6,10 +6,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from cognito_guard._deadline import within
 from cognito_guard._principal import Principal
+from cognito_guard._refusals.response import UNAUTHORIZED
 from cognito_guard._tokens.verifier import Verifier
-
-UNAUTHORIZED: int = 3000
-"""The registered close code for missing credentials (IANA, WebSocket Close Codes)."""
 
 
 def until_expiry(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cognito_guard._requests.refusals import Refusals
+from cognito_guard._refusals.response import Refusals
+from cognito_guard._rules.requirement import Guard
 from cognito_guard._tokens.verifier import Verifier
 
 
@@ -34,13 +35,7 @@ class Internals:
     scope_descriptions: dict[str, str] = field(default_factory=dict)
 
 
-class HasInternals:
-    """Base of `CognitoGuard`, for modules below it."""
-
-    def __init__(self, internals: Internals) -> None:
-        self._internals = internals
-
-
-def internals_of(guard: HasInternals) -> Internals:
+def internals_of(guard: Guard) -> Internals:
     """Return the parts of *guard*."""
-    return guard._internals  # noqa: SLF001 - private to users of the package, not to its modules
+    internals: Internals = guard._internals  # noqa: SLF001 - private to users of the package, not to its modules
+    return internals

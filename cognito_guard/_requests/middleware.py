@@ -15,11 +15,11 @@ from cognito_guard._principal import Principal
 from cognito_guard._requests.bearer import authorization, bearer_token, fault_of
 from cognito_guard._requests.exchange import answer, enter, gate, is_only
 from cognito_guard._requests.expiry import until_expiry
-from cognito_guard._requests.internals import HasInternals, internals_of
-from cognito_guard._requests.lookup import Way, place_in, preflight_way, public_way, route_path, routes_of
-from cognito_guard._requests.marks import marks_of
-from cognito_guard._requests.scope import members_of
-from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, current_scope, place_of, states_of
+from cognito_guard._requests.internals import internals_of
+from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, current_scope, states_of
+from cognito_guard._rules.installed import check_public_paths
+from cognito_guard._rules.lookup import members_of, way_of
+from cognito_guard._rules.requirement import Guard
 from cognito_guard._tokens.verifier import SCHEME
 from cognito_guard.errors import ConfigurationError, KeysUnavailableError, RefusalError
 
@@ -52,7 +52,7 @@ class CognitoGuardMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        guard: HasInternals,
+        guard: Guard,
         public_paths: Collection[tuple[str, str]] = (),
         check: Callable[[], None] | None = None,
         announce: Callable[[], None] | None = None,
@@ -77,18 +77,18 @@ class CognitoGuardMiddleware:
             return
         internals = self._internals
         values = authorization(scope["headers"])
-        digest, principal = None, self._let_in_before(scope) if SCOPE_KEY in scope else None
-        if principal is None:
-            digest, principal = internals.verifier.recall(values)
-        if principal is not None:
-            state = RequestState(self.guard, scope["headers"], principal)
-        elif identified := await self._identify(scope, receive, send, values, digest):
-            state = identified
-        else:
+        digest, principal = (
+            internals.verifier.recall(values) if SCOPE_KEY not in scope else self._recall_within(scope, values)
+        )
+        state = (
+            RequestState(self.guard, scope["headers"], principal)
+            if principal is not None
+            else await self._identify(scope, receive, send, values, digest)
+        )
+        if state is None:
             return
         if internals.close_on_expiry:
             receive, send = until_expiry(scope, state.principal, internals.verifier, receive, send)
-        # The rest is in this one coroutine: each further one would add a frame to every request.
         guarded = enter(scope, state)
         previous = current_scope.get()
         current_scope.set(guarded)
@@ -121,11 +121,9 @@ class CognitoGuardMiddleware:
             # Drop the traceback: the scope holds the error, and the traceback holds the scope, which would be a
             # reference cycle.
             reason = (error if token is None else fault_of(token, error)).with_traceback(None)
-            stranger = Stranger(reason)
-            state = RequestState(self.guard, scope["headers"], None, stranger)
-            way = self._way(stranger, scope)
+            way = way_of(scope, self.app, self.guard, public_paths=self.public_paths, has_public=internals.has_public)
             if way is None:
-                refusal = state.refuse(reason, scope)
+                refusal = RequestState(self.guard, scope["headers"], None).refuse(reason, scope)
                 app = scope.get("app", self.app)
                 await internals.refusals.send(scope, receive, send, error=refusal, apps=(app,))
                 return None
@@ -133,52 +131,16 @@ class CognitoGuardMiddleware:
                 url = URL(scope=dict(members_of(scope)) | {"path": way.redirect})
                 await RedirectResponse(str(url))(scope, receive, send)
                 return None
-            stranger.mounts = way.mounts
-            return state
+            return RequestState(self.guard, scope["headers"], None, Stranger(reason, way))
         return RequestState(self.guard, scope["headers"], principal)
 
-    def _let_in_before(self, scope: Scope) -> Principal | None:
-        """Return the caller if an outer pass of this guard has let in this very request."""
+    def _recall_within(self, scope: Scope, values: Sequence[bytes]) -> tuple[bytes | None, Principal | None]:
+        """As `Verifier.recall`, for a request within another pass: if that has let in this very request, its caller."""
         for state in states_of(scope):
-            if state.guard is self.guard and state.headers is scope["headers"] and not state.is_over:
-                return state.principal
-        return None
-
-    def _way(self, stranger: Stranger, scope: Scope) -> Way | None:
-        """Return the way that a stranger may try, or None. The route that is really chosen is judged again."""
-        # Servers accept any method, even "WEBSOCKET".
-        method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
-        if (method, route_path(scope)) in self.public_paths and (method != "WEBSOCKET" or "method" not in scope):
-            stranger.open_path = place_of(scope)
-            # If there are routes, the chosen route decides.
-            stranger.arrived = routes_of(self._ahead(scope)[0]) is None
-            return Way({})
-        has_public = self._internals.has_public
-        if has_public and self.guard in marks_of(self.app).public:
-            stranger.arrived = stranger.open_below = True
-            return Way({})
-        stranger.preflight = _is_preflight(scope)
-        if not (stranger.preflight or has_public):
-            return None
-        # A copy, because FastAPI's routes write into the scope while matching.
-        asked = dict(members_of(scope))
-        try:
-            app, place = self._ahead(scope)
-            way = public_way(app, asked, self.guard)
-            if way is not None and way.redirect is not None:
-                # The target must be public from here on, not only within the app that redirects.
-                target = public_way(app, asked | {"path": way.redirect}, self.guard)
-                return None if target is None or target.redirect is not None else way
-            return preflight_way(app, asked, place) if way is None and stranger.preflight else way
-        except Exception:  # noqa: BLE001 - of convertors and route classes of the app's own
-            return None
-
-    def _ahead(self, scope: Scope) -> tuple[object, int]:
-        """Return the app whose routes are ahead, and the index of its first middleware that is ahead."""
-        app = scope.get("app")
-        # The app's own middleware hides the routes behind it, but its place is known if Starlette added it.
-        place = place_in(app, self.guard) if routes_of(self.app) is None else None
-        return (self.app, 0) if place is None else (app, place)
+            is_same = state.guard is self.guard and state.headers is scope["headers"] and not state.is_over
+            if is_same and state.principal is not None:
+                return None, state.principal
+        return self._internals.verifier.recall(values)
 
     async def _run_check(self, check: Callable[[], None], scope: Scope, send: Send) -> None:
         try:
@@ -200,42 +162,14 @@ class CognitoGuardMiddleware:
         async def send_with_keys(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 try:
-                    await self._internals.verifier.prefetch()
+                    await self._internals.verifier.issuers.prefetch()
                 except KeysUnavailableError:
                     _log.warning("starting without keys; requests are answered with 503 until the keys can be fetched")
                 self._announce()
             elif message["type"] == "lifespan.shutdown.complete":
                 # Before the message is sent: servers may end the process right after it.
-                await self._internals.verifier.wind_down()
+                await self._internals.verifier.issuers.wind_down()
                 self._internals.refusals.settle()
             await send(message)
 
         await self.app(scope, receive, send_with_keys)
-
-
-def check_public_paths(public_paths: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-    """
-    Return *public_paths* as a set.
-
-    Raises:
-        ConfigurationError: A member is not a pair of an upper-case method and a plain path.
-
-    """
-    for entry in public_paths:
-        match entry:
-            case (str(method), str(path)) if (
-                method.isupper() and path.startswith("/") and path.isprintable() and not set(path) & set("*{}?#")
-            ):
-                continue
-        raise ConfigurationError(
-            "public_paths takes pairs of a method and an exact path, such as ('GET', '/openapi.json'), "
-            f"without wildcards or parameters; got {entry!r}"
-        )
-    return frozenset(public_paths)
-
-
-def _is_preflight(scope: Scope) -> bool:
-    if scope.get("method") != "OPTIONS":
-        return False
-    names = {name for name, _ in scope["headers"]}
-    return b"origin" in names and b"access-control-request-method" in names

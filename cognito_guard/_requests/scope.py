@@ -14,10 +14,11 @@ from typing import Any, NoReturn, Self
 from starlette.types import Scope
 
 from cognito_guard._fastapi import chosen_frontends, chosen_route, is_frontend
-from cognito_guard._requests.lookup import routes_of
-from cognito_guard._requests.marks import endpoint_marks, innermost, marks_of
-from cognito_guard._requests.requirement import admit, requirements_of
-from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, place_of, states_of
+from cognito_guard._requests.judgement import admit
+from cognito_guard._requests.state import RequestState, Stranger, states_of
+from cognito_guard._rules.lookup import members_of, place_of, routes_of
+from cognito_guard._rules.marks import endpoint_marks, innermost, marks_of
+from cognito_guard._rules.requirement import requirements_of
 
 
 class GuardedScope(dict[str, Any]):
@@ -35,7 +36,6 @@ class GuardedScope(dict[str, Any]):
         """Add to the scope. If that names an endpoint, judge it."""
         added = other if type(other) is dict and not more else dict(other, **more)
         dict.update(self, added)
-        routes: Sequence[object] = ()
         if "endpoint" in added:
             outer: Any = self.outer
             while outer is not None:
@@ -44,8 +44,7 @@ class GuardedScope(dict[str, Any]):
                 if "route" in self:
                     outer["route"] = self["route"]
                 outer = outer.outer if isinstance(outer, GuardedScope) else None
-            if "route" in added:
-                routes = (chosen_route(self, added["route"]),)
+            routes: Sequence[object] = (chosen_route(self, added["route"]),) if "route" in added else ()
         elif not added and is_frontend(self):
             routes = chosen_frontends(self)
         else:
@@ -108,11 +107,6 @@ def behind(scope: Scope, states: tuple[RequestState, ...]) -> GuardedScope:
     return (StrangerScope if _have_arrived(states) else SealedScope)(members_of(scope))
 
 
-def members_of(scope: Scope) -> Any:
-    """Return the members of *scope*, also of a sealed one, so that `dict` can make a copy."""
-    return dict.items(scope) if type(scope) is SealedScope else scope
-
-
 def _have_arrived(states: Iterable[RequestState]) -> bool:
     return all(state.stranger is None or state.stranger.arrived for state in states)
 
@@ -128,16 +122,16 @@ def _judge_strangers(scope: GuardedScope, child_scope: Mapping[str, Any], public
 def _goes_on(stranger: Stranger, scope: Scope, child_scope: Mapping[str, Any], *, is_public: bool) -> bool:
     """Return whether a stranger may continue to the chosen route or app."""
     endpoint = child_scope.get("endpoint")
-    if is_public or stranger.mounts.get(id(endpoint), False):
+    if is_public or stranger.way.mounts.get(id(endpoint), False):
         stranger.arrived = True
         # Below a public app everything is open. A public handler that passes the request on opens nothing else.
         stranger.open_below = stranger.open_below or _is_app(endpoint, child_scope)
         return True
-    if stranger.open_path == place_of(scope):
+    if stranger.way.open_path == place_of(scope):
         # On the way through a mount, nothing is decided yet.
         stranger.arrived = stranger.arrived or "root_path" not in child_scope or routes_of(endpoint) is None
         return True
-    return stranger.open_below or id(endpoint) in stranger.mounts
+    return stranger.open_below or id(endpoint) in stranger.way.mounts
 
 
 def _is_app(endpoint: Any, child_scope: Mapping[str, Any]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -11,7 +10,9 @@ from starlette.types import Scope
 
 from cognito_guard._principal import Principal
 from cognito_guard._requests.bearer import authorization
-from cognito_guard._requests.internals import HasInternals, internals_of
+from cognito_guard._requests.internals import internals_of
+from cognito_guard._rules.lookup import Way
+from cognito_guard._rules.requirement import Guard
 from cognito_guard.errors import NotInstalledError, RefusalError
 
 SCOPE_KEY: Final = "cognito_guard"
@@ -29,21 +30,19 @@ class Stranger:
 
     Attributes:
         because: The error that says why there is no caller.
-        mounts: The apps of the mounts on the way, by `id`; True for one that is public as a whole.
-        open_path: The place (see `place_of`) that `public_paths` opens.
-        preflight: Whether the request is a CORS preflight.
+        way: The way that it may try.
         arrived: Whether it has arrived at a public route or app.
         open_below: Whether it has arrived at a whole app.
 
     """
 
-    __slots__ = ("arrived", "because", "mounts", "open_below", "open_path", "preflight")
+    __slots__ = ("arrived", "because", "open_below", "way")
 
-    def __init__(self, because: RefusalError) -> None:
+    def __init__(self, because: RefusalError, way: Way) -> None:
         self.because = because
-        self.mounts: Mapping[int, bool] = {}
-        self.open_path: tuple[str | None, str] | None = None
-        self.preflight = self.arrived = self.open_below = False
+        self.way = way
+        self.arrived = way.has_arrived
+        self.open_below = way.has_arrived and way.is_open
 
 
 class RequestState:
@@ -73,7 +72,7 @@ class RequestState:
     is_over = False
 
     def __init__(
-        self, guard: HasInternals, headers: Any, principal: Principal | None, stranger: Stranger | None = None
+        self, guard: Guard, headers: Any, principal: Principal | None, stranger: Stranger | None = None
     ) -> None:
         self.guard = guard
         self.headers = headers
@@ -86,8 +85,8 @@ class RequestState:
         if self.refusal is not None:
             return self.refusal
         internals = internals_of(self.guard)
-        refusals = internals.refusals
-        refusal = refusals.prepare(error, self.principal, scope, internals.verifier)
+        refusals, credentials = internals.refusals, authorization(scope["headers"])
+        refusal = refusals.prepare(error, self.principal, scope, credentials, internals.verifier)
         # An answer that has begun cannot be changed, but a websocket can be closed.
         if not self.started or scope["type"] == "websocket":
             self.refusal = refusal
@@ -96,30 +95,18 @@ class RequestState:
         return refusal
 
 
-def place_of(scope: Scope) -> tuple[str | None, str]:
-    """Return the method of a request (None for a websocket), and its path."""
-    return scope.get("method"), scope["path"]
-
-
 def states_of(scope: Scope) -> tuple[RequestState, ...]:
     """Return the states of the passes that *scope* is in, outermost first."""
     states: tuple[RequestState, ...] = scope.get(SCOPE_KEY, ())
     return states
 
 
-def latest_state(scope: Scope, guard: HasInternals) -> RequestState | None:
+def latest_state(scope: Scope, guard: Guard) -> RequestState | None:
     """Return the state of the innermost pass through *guard* that *scope* is in, or None."""
     return next((state for state in reversed(states_of(scope)) if state.guard is guard), None)
 
 
-def has_credentials_of(state: RequestState, scope: Scope) -> bool:
-    """Return whether *scope* has the Authorization headers with which *state* was judged."""
-    headers = scope["headers"]
-    # Usually equal, with the same tuples, so this is fast. Starlette's `request.headers` puts a copy there.
-    return headers == state.headers or authorization(headers) == authorization(state.headers)
-
-
-def state_of(scope: Scope, guard: HasInternals) -> RequestState:
+def state_of(scope: Scope, guard: Guard) -> RequestState:
     """
     Return the state of *guard* for the request with *scope*.
 
@@ -138,16 +125,12 @@ def state_of(scope: Scope, guard: HasInternals) -> RequestState:
             else ": call guard.install(app), or wrap the app in CognitoGuardMiddleware(app, guard=guard)",
         )
         raise NotInstalledError
-    if not has_credentials_of(state, scope):
+    headers = scope["headers"]
+    # Usually equal, with the same tuples, so this is fast. Starlette's `request.headers` puts a copy there.
+    if headers != state.headers and authorization(headers) != authorization(state.headers):
         _log.error(
             "a request was made from another one, with an Authorization header that no guard has seen; "
             "send it through the app with its middleware"
         )
         raise NotInstalledError
     return state
-
-
-def principal_of(scope: Scope, guard: HasInternals) -> Principal | None:
-    """Return the caller of the request with *scope*, as *guard* knows it; None if there is none."""
-    state = latest_state(scope, guard)
-    return None if state is None else state.principal

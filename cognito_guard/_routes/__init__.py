@@ -1,5 +1,5 @@
 """
 A whole app: its routes go in; a list of what each requires, and documents made from that list, come out.
 
-May import `_requests` and what that may import.
+Knows no requests: may import `_rules`, not `_requests`.
 """

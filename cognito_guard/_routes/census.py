@@ -12,12 +12,12 @@ from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.routing import BaseRoute, Host, Mount, WebSocketRoute
 
 from cognito_guard._fastapi import actual_route, flattened, frontends, is_api_route, is_documentation
-from cognito_guard._requests.conditions import ANY_TOKEN, Granted
-from cognito_guard._requests.installed import chain_of, installed_on, is_guard_middleware
-from cognito_guard._requests.lookup import app_of, routes_of
-from cognito_guard._requests.marks import Marks, endpoint_marks, innermost, marks_of, results_of, within
-from cognito_guard._requests.requirement import Requirement, requirements_of
 from cognito_guard._routes.misuse import misuse_of
+from cognito_guard._rules.conditions import ANY_TOKEN, Granted
+from cognito_guard._rules.installed import chain_of, installed_on, is_guard_middleware
+from cognito_guard._rules.lookup import app_of, routes_of
+from cognito_guard._rules.marks import Marks, endpoint_marks, innermost, marks_of, results_of, within
+from cognito_guard._rules.requirement import Requirement, requirements_of
 
 WEBSOCKET: Final = "WEBSOCKET"
 """Stands for the method of a route without one."""

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from cognito_guard._fastapi import actual_route, dependencies_of, is_api_route, unresolved_annotations
-from cognito_guard._requests.internals import HasInternals
-from cognito_guard._requests.marks import innermost
-from cognito_guard._requests.requirement import Requirement
+from cognito_guard._rules.marks import innermost
+from cognito_guard._rules.requirement import Guard, Requirement
 
 _INSTEAD: Final = {
     "require": "write Depends(guard.require('orders/order.read'))",
@@ -33,7 +32,7 @@ def misuse_of(route: Any, handler: Callable[..., Any]) -> Iterator[str]:
         owner, name = getattr(method, "__self__", method), getattr(method, "__name__", None)
         if isinstance(owner, Requirement) and owner is not method:
             yield f"Depends(requirement.{name}) asks for nothing; write Depends(requirement)"
-        elif isinstance(owner, HasInternals) and name not in _HARMLESS:
+        elif isinstance(owner, Guard) and name not in _HARMLESS:
             written = "Depends(guard)" if name is None else f"Depends(guard.{name})"
             yield f"{written} asks for nothing; {_INSTEAD.get(name or '', WRITE_A_REQUIREMENT)}"
     if is_api_route(actual_route(route)):

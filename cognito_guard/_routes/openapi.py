@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import Any, Final
 
-from cognito_guard._requests.conditions import ANY_TOKEN, Granted
-from cognito_guard._requests.requirement import Requirement
 from cognito_guard._routes.census import RouteEntry, census
+from cognito_guard._rules.conditions import ANY_TOKEN, Granted
+from cognito_guard._rules.requirement import Requirement
 from cognito_guard.errors import (
     InsufficientScopeError,
     InvalidTokenError,

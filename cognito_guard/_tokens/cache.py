@@ -40,7 +40,7 @@ class TokenCache:
         self._entries: Final[dict[bytes, Entry]] = {}
         # A dict keeps the order too, but it finds its first key slowly after many were removed.
         self._order: Final[deque[bytes]] = deque()
-        self.get: Final[Callable[[bytes | None], Entry | None]] = self._entries.get  # type: ignore[assignment]
+        self.get: Final[Callable[[bytes], Entry | None]] = self._entries.get
 
     def put(self, digest: bytes, entry: Entry, length: int) -> None:
         """Remember *entry* for a token of that *length*. Drops the oldest entries if there is no room."""

@@ -4,39 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from cognito_guard._keys.fetch import Fetch, built_in
+from cognito_guard._keys.fetch import Fetch
+from cognito_guard._keys.issuers import Issuers
 from cognito_guard._keys.key_set import KeySet
-from cognito_guard._keys.policy import KeyPolicy, KeyStatus
+from cognito_guard._keys.policy import KeyPolicy
 from cognito_guard._pool import UserPool
 from cognito_guard._principal import Principal
 from cognito_guard._report.reporter import Reporter
 from cognito_guard._tokens.cache import TokenCache
 from cognito_guard._tokens.claims import check_claims, principal_of
 from cognito_guard._tokens.jws import MAX_TOKEN_LENGTH, KnownHeaders, check_max_token_length, parse
-from cognito_guard.errors import (
-    ClaimError,
-    ConfigurationError,
-    KeysUnavailableError,
-    MalformedTokenError,
-    SignatureError,
-)
-
-SHUTDOWN_PATIENCE: Final = 0.5
-"""The longest time, in seconds, that a shutdown waits for fetches of keys."""
+from cognito_guard.errors import ClaimError, ConfigurationError, MalformedTokenError, SignatureError
 
 SCHEME: Final = b"Bearer "
 """What a token follows in the credentials that are remembered."""
-
-
-class _Trusted(NamedTuple):
-    """A pool whose tokens are accepted, and its keys."""
-
-    pool: UserPool
-    keys: KeySet
 
 
 class _Wanted(NamedTuple):
@@ -53,6 +38,7 @@ class Verifier:
     Attributes:
         pools: The user pools whose tokens are accepted.
         max_token_length: The longest token that is accepted, in characters.
+        issuers: The issuers whose tokens are accepted, and their keys.
         known_headers: Headers of tokens with a valid signature.
 
     Raises:
@@ -78,10 +64,6 @@ class Verifier:
                 "CognitoGuard needs at least one user pool: CognitoGuard(UserPool('eu-central-1_AbCdEf123', "
                 f"client_ids={{...}})); got {pools!r}"
             )
-        if len({pool.pool_id for pool in pools}) < len(pools):
-            raise ConfigurationError(
-                f"the same user pool is named twice: {pools!r}; put all its client_ids in one UserPool"
-            )
         if isinstance(leeway, bool) or not isinstance(leeway, int | float) or not 0 <= leeway < math.inf:
             raise ConfigurationError(f"leeway must be a number of seconds, zero or more, got {leeway!r}")
         self.pools: Final = tuple(pools)
@@ -92,17 +74,10 @@ class Verifier:
         self._clock: Final = clock
         self._reporter: Final = reporter
         self._cache: Final = TokenCache(token_cache)
-        if fetch is None:
-            fetch = built_in(url for pool in pools for url in pool.jwks_urls)
         self.known_headers: Final = KnownHeaders()
-        self._pools: Final = [
-            _Trusted(
-                pool,
-                KeySet(pool, key_policy, reporter, fetch=fetch, timer=timer, on_withdrawal=self._cache.clear),
-            )
-            for pool in pools
-        ]
-        self._by_issuer: Final = _by_issuer(self._pools)
+        self.issuers: Final = Issuers(
+            self.pools, key_policy, reporter, fetch=fetch, timer=timer, on_withdrawal=self._cache.clear
+        )
 
     def recall(self, credentials: Sequence[bytes]) -> tuple[bytes | None, Principal | None]:
         """
@@ -165,7 +140,7 @@ class Verifier:
                 return remembered
         header, kid, payload, claims, signing_input, signature = parse(presented, self.known_headers)
         issuer = claims.get("iss")
-        trusted = self._by_issuer.get(issuer) if type(issuer) is str else None
+        trusted = self.issuers.named.get(issuer) if type(issuer) is str else None
         if trusted is None:
             raise ClaimError("iss")
         pool, keys = trusted
@@ -178,7 +153,8 @@ class Verifier:
             raise SignatureError("signature")
         principal = principal_of(claims, payload)
         self.known_headers.remember(header, kid)
-        self._cache.put(digest, (principal, keys, kid, held), len(presented))
+        # Never None: such a token is not too long.
+        self._cache.put(digest, (principal, keys, kid, held), len(presented))  # type: ignore[arg-type]
         self._reporter.verified(principal)
         return principal
 
@@ -204,56 +180,3 @@ class Verifier:
             timer=timer,
             fetch=fetch,
         )
-
-    @property
-    def token_url(self) -> str | None:
-        """The token endpoint of the first pool that has one."""
-        return next((trusted.pool.token_url for trusted in self._pools if trusted.pool.token_url), None)
-
-    async def prefetch(self) -> None:
-        """
-        Fetch the keys of all pools that have none; see `CognitoGuard.prefetch`.
-
-        Raises:
-            KeysUnavailableError: A pool has no keys, and none could be fetched.
-
-        """
-        for trusted in self._pools:
-            # Start all fetches before waiting for one.
-            trusted.keys.refresh_if_due()
-        failures: list[KeysUnavailableError] = []
-        for trusted in self._pools:
-            try:
-                await trusted.keys.load()
-            except KeysUnavailableError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
-
-    async def settle(self) -> None:
-        """Wait until no fetch of keys is under way; at most `KeyPolicy.timeout` for each pool."""
-        for trusted in self._pools:
-            await trusted.keys.settle()
-
-    async def wind_down(self) -> None:
-        """
-        Wait a moment for the fetches under way. Daemon threads finish those that take longer.
-
-        The wait is short because Mangum shuts an app down after each call of an AWS Lambda function: during an outage,
-        each call would wait for a fetch.
-        """
-        for trusted in self._pools:
-            await trusted.keys.settle(SHUTDOWN_PATIENCE / len(self._pools))
-
-    def status(self) -> dict[str, KeyStatus]:
-        """Return the state of each pool's keys, by pool id, ready for JSON. Made for a readiness check."""
-        return {trusted.pool.pool_id: trusted.keys.status() for trusted in self._pools}
-
-
-def _by_issuer(trusted: Sequence[_Trusted]) -> Mapping[str, _Trusted]:
-    by_issuer: dict[str, _Trusted] = {}
-    for each in trusted:
-        for issuer in each.pool.issuers:
-            if by_issuer.setdefault(issuer, each) is not each:
-                raise ConfigurationError(f"two user pools claim the issuer {issuer!r}; name each pool once")
-    return by_issuer

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, TypedDict, Unpack
 
 from starlette.types import ASGIApp
 
-from cognito_guard._requests.installed import installed_on
+from cognito_guard._rules.installed import installed_on
 from cognito_guard.audit import RouteEntry, routes
 from cognito_guard.errors import ConfigurationError
 from cognito_guard.testing._asgi_call import call

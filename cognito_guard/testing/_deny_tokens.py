@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import product
 from typing import Final, NamedTuple, Protocol
 
-from cognito_guard._requests.conditions import CallerIs, Condition, Granted, InGroup, That
-from cognito_guard._requests.internals import HasInternals, internals_of
+from cognito_guard._requests.internals import internals_of
+from cognito_guard._rules.conditions import CallerIs, Condition, Granted, InGroup, That
+from cognito_guard._rules.requirement import Guard
 from cognito_guard.audit import RouteEntry
 
 _NO_SCOPE: Final = "no.such.scope"
@@ -49,7 +50,7 @@ class Tokens:
 
     """
 
-    def __init__(self, mint: Mint, entries: Sequence[RouteEntry], guards: Iterable[HasInternals] = ()) -> None:
+    def __init__(self, mint: Mint, entries: Sequence[RouteEntry], guards: Iterable[Guard] = ()) -> None:
         self._mint: Final = mint
         self._made: Final[dict[tuple[tuple[str, ...], tuple[str, ...]], str]] = {}
         # Every token has these scopes: guards may require a scope of their resource server. A token without scopes

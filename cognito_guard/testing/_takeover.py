@@ -22,7 +22,7 @@ def policy_of(guard: CognitoGuard) -> KeyPolicy:
 
 async def settle(guard: CognitoGuard) -> None:
     """Wait until *guard* has finished the fetches of keys that are under way."""
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
 
 class Takeover:

@@ -53,4 +53,4 @@ def test_the_function_answers_without_a_way_out(
         answer = function.handler(event("/orders", issuer.mint("orders/order.read")), None)
         assert (answer["statusCode"], answer["body"]) == (200, "[]")
     assert function.handler(event("/orders", issuer.mint()), None)["statusCode"] == 200
-    assert internals_of(function.guard).verifier.status()[issuer.pool_id]["keys"] == 2
+    assert internals_of(function.guard).verifier.issuers.status()[issuer.pool_id]["keys"] == 2

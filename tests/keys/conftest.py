@@ -102,7 +102,7 @@ def refresh() -> Callable[[CognitoGuard], None]:
 
     def refresh(guard: CognitoGuard) -> None:
         asyncio.run(guard.prefetch())
-        asyncio.run(internals_of(guard).verifier.settle())
+        asyncio.run(internals_of(guard).verifier.issuers.settle())
 
     return refresh
 

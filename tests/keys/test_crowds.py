@@ -125,7 +125,7 @@ def test_strangers_who_wait_hold_their_token_and_not_its_claims(
         for task in tasks:
             with suppress(SignatureError):
                 await task
-        await internals_of(guard).verifier.settle()
+        await internals_of(guard).verifier.issuers.settle()
         return held
 
     # The parsed claims alone are 30 KiB each.
@@ -153,7 +153,7 @@ async def test_a_token_that_expires_while_it_waits_is_refused(
         group.start_soon(expire)
         with pytest.raises(ExpiredTokenError):
             await guard.verify(token)
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
 
 @pytest.mark.anyio
@@ -171,4 +171,4 @@ async def test_prefetch_asks_all_pools_at_once(make_guard: Callable[..., Cognito
     await guard.prefetch()
 
     assert all(status["ready"] for status in guard.status().values())
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()

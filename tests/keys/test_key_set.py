@@ -85,7 +85,7 @@ def test_tokens_of_a_withdrawn_key_are_refused(
     with pytest.raises(SignatureError) as caught:
         asyncio.run(guard.verify(token))
     assert caught.value.reason == "unknown_key"
-    asyncio.run(internals_of(guard).verifier.settle())
+    asyncio.run(internals_of(guard).verifier.issuers.settle())
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ async def test_each_pool_has_its_own_keys_even_under_the_same_kid(
         with pytest.raises(SignatureError):
             await guard.verify(local.mint(headers=headers, iss=other.issuer))
     assert set(guard.status()) == {"eu-central-1_First", "eu-west-1_Second"}
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
 
 @pytest.mark.anyio
@@ -261,7 +261,7 @@ async def test_an_outage_of_one_pool_does_not_affect_the_other(
         await guard.verify(down.mint(client_id=reader.client_id))
     assert await guard.verify(pool.mint(client_id=reader.client_id))
     assert [status["ready"] for status in guard.status().values()] == [False, True]
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
 
 @pytest.mark.anyio
@@ -272,7 +272,7 @@ async def test_both_forms_of_issuer_share_one_key_set(
         assert await guard.verify(pool.mint(client_id=reader.client_id, iss=issuer))
 
     assert fetch.urls == [ORIGINAL]
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
 
 @pytest.mark.anyio
@@ -293,7 +293,7 @@ async def test_replica_regions_share_the_key_set_and_are_tried_in_turn(
 
     assert await guard.verify(pool.mint(client_id=reader.client_id, iss=replica))
     assert urls == [ORIGINAL, UPDATED, f"{replica}/.well-known/jwks.json"]
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
 
 def only(working: str, fetch: Any, *, after: Callable[[], None] = lambda: None) -> Callable[[str, float], bytes]:
@@ -387,7 +387,7 @@ async def test_prefetch_fetches_what_is_not_fresh_and_nothing_else(
         timer.advance(age)
         await guard.prefetch()
         assert fetch.calls == calls
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
 
 @pytest.mark.anyio

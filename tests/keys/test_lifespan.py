@@ -67,7 +67,7 @@ async def test_shutdown_waits_for_a_fetch_that_is_about_to_end(
     make_guard: Callable[..., CognitoGuard], fetch: Any, timer: Any
 ) -> None:
     def ends_when_waited_for(url: str, timeout: float) -> bytes:
-        (trusted,) = internals_of(guard).verifier._pools  # noqa: SLF001 - nobody else knows who waits
+        (trusted,) = internals_of(guard).verifier.issuers._all  # noqa: SLF001 - nobody else knows who waits
         until = time.monotonic() + IN_TIME
         while not (trusted.keys._attempt and trusted.keys._attempt.waiting):  # noqa: SLF001
             assert time.monotonic() < until
@@ -81,7 +81,7 @@ async def test_shutdown_waits_for_a_fetch_that_is_about_to_end(
     async with anyio.create_task_group() as group:
         group.start_soon(lifespan.run)
         await lifespan.started.wait()
-        await internals_of(guard).verifier.settle()
+        await internals_of(guard).verifier.issuers.settle()
         timer.advance(100)
         await guard.prefetch()
         assert len(fetching()) == 1
@@ -98,7 +98,7 @@ async def test_neither_start_up_nor_shutdown_waits_for_a_refresh_that_hangs(
     gate.open.set()
     guard = make_guard(fetch=gate, key_policy=POLICY)
     await guard.prefetch()
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
     gate.open.clear()
     timer.advance(100)
     lifespan = Lifespan(guarded(guard))
@@ -110,7 +110,7 @@ async def test_neither_start_up_nor_shutdown_waits_for_a_refresh_that_hangs(
     assert time.monotonic() - started < POLICY.timeout / 2
     assert len(fetching()) == 1
     gate.open.set()
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
 
 @pytest.fixture

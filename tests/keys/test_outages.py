@@ -151,7 +151,7 @@ def test_an_on_event_that_raises_has_no_effect(
     fetch.fail(FetchError("no"))
     timer.advance(100)
     assert asyncio.run(guard.verify(token))
-    asyncio.run(internals_of(guard).verifier.settle())
+    asyncio.run(internals_of(guard).verifier.issuers.settle())
 
     status = guard.status()[POOL_ID]
     assert (status["ready"], status["last_error"]) == (True, f"{ORIGINAL} and {UPDATED}: no")
@@ -352,7 +352,7 @@ async def test_an_outage_is_answered_with_503_and_retry_after(
 
     assert caught.value.status == 503
     assert caught.value.retry_after == 1
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
 
 def test_an_outage_takes_few_log_lines(

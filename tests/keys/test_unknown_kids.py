@@ -193,4 +193,4 @@ async def test_a_token_that_could_not_be_good_anyway_causes_no_fetch(
         await guard.verify(make(pool, reader.client_id))
 
     assert fetch.calls == calls
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()

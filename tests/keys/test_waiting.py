@@ -46,7 +46,7 @@ async def test_a_hundred_first_requests_make_one_fetch(
             group.start_soon(guard.verify, pool.mint(client_id=reader.client_id))
 
     assert fetch.calls == 1
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
 
 @pytest.mark.anyio
@@ -214,7 +214,7 @@ def test_a_token_is_verified_without_waiting_while_a_refresh_hangs(
         assert at_once(guard.verify(token)).client_id == reader.client_id
 
     gate.open.set()
-    asyncio.run(internals_of(guard).verifier.settle())
+    asyncio.run(internals_of(guard).verifier.issuers.settle())
     assert gate.calls == 2
 
 

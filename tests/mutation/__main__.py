@@ -41,13 +41,18 @@ PACKAGE: Final = ROOT / "cognito_guard"
 NEAR: Final = {
     "_keys": ("tests/keys",),
     "_tokens": ("tests/tokens", "tests/report", "tests/keys", "tests/test_guard.py"),
-    "_requests": ("tests/requests", "tests/report", "tests/routes", "tests/test_audit.py"),
+    "_refusals": ("tests/refusals", "tests/requests", "tests/report"),
+    "_rules": ("tests/rules", "tests/requests", "tests/routes", "tests/test_audit.py", "tests/refusals"),
+    "_requests": ("tests/requests", "tests/rules", "tests/refusals", "tests/report", "tests/routes"),
     "_routes": ("tests/test_audit.py", "tests/routes", "tests/requests", "tests/report"),
 }
 """The tests that are about a folder, the closest first."""
 
 TESTS: Final = sorted({each for near in NEAR.values() for each in near} | {"tests/test_guard.py", "tests/test_pool.py"})
-DEFAULT: Final = ("_keys", "_tokens", "_requests", "_routes/census.py")
+DEFAULT: Final = (
+    *("_keys", "_tokens", "_rules", "_requests", "_routes/census.py"),
+    *("_refusals/response.py", "_refusals/challenge.py"),
+)
 EXPLAINED: Final = Path(__file__).with_name("explained.toml")
 WORK: Final = ROOT / ".mutation"
 MAP: Final = WORK / "tests.json"

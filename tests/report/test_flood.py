@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from cognito_guard import CognitoGuard
 from cognito_guard._report.flood import IN_FULL, WINDOW, Flood, Kind
 from cognito_guard.local import LocalPool
-from tests.reasons.drill import log_lines
+from tests.refusals.drill import log_lines
 
 EXPIRED, JUNK = Kind(20, 401, "expired"), Kind(20, 401, "malformed")
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from cognito_guard import ANY_CLIENT, CognitoGuard, UserPool
 from cognito_guard.local import LocalClient, LocalPool
-from tests.reasons.drill import log_lines
+from tests.refusals.drill import log_lines
 
 MakeGuard = Callable[..., CognitoGuard]
 

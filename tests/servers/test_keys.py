@@ -342,7 +342,7 @@ logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 async def settle(guard):
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
 
 def in_a_child(check):

@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from cognito_guard import CognitoGuard, UserPool
-from cognito_guard._requests.conditions import Granted
+from cognito_guard._rules.conditions import Granted
 from cognito_guard.local import LocalClient, LocalPool
 from cognito_guard.testing import assert_no_holes, deny_matrix, stand_in
 from tests.testing.matrix_apps import READ, WRITE, forbid

@@ -182,7 +182,7 @@ async def test_a_token_verified_while_a_block_ends_does_not_count_after_it(anyio
 
     with pytest.raises(KeysUnavailableError):
         await guard.verify(token)
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
 
 # How the guard is set up

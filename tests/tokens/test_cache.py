@@ -64,7 +64,7 @@ async def test_without_a_cache_every_token_is_verified_again(make_guard: MakeGua
 async def refreshed(guard: CognitoGuard) -> None:
     """Start a refresh if one is due, and wait for the end of it."""
     await guard.prefetch()
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
 
 
 async def test_a_token_that_was_seen_expires_to_the_second(make_guard: MakeGuard, pool: LocalPool, clock: Any) -> None:
@@ -185,7 +185,7 @@ async def test_keys_that_are_too_old_verify_no_seen_tokens(
 
     timer.advance(99.999)
     assert await guard.verify(token) is first
-    await internals_of(guard).verifier.settle()
+    await internals_of(guard).verifier.issuers.settle()
     timer.advance(20)
     with pytest.raises(KeysUnavailableError):
         await guard.verify(token)

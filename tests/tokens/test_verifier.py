@@ -583,7 +583,7 @@ async def test_a_verifier_with_other_seams_uses_these_and_keeps_its_options(
     with pytest.raises(ExpiredTokenError):
         await other.verify(token)
     timer[0] += 100
-    await other.prefetch()
-    await other.settle()
+    await other.issuers.prefetch()
+    await other.issuers.settle()
     assert len(urls) == 2
     assert (other.max_token_length, other.policy.max_age) == (2048, 100)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from cognito_guard import CognitoGuard, CognitoGuardMiddleware
-from cognito_guard._requests.lookup import route_path, routes_of
+from cognito_guard._rules.lookup import route_path, routes_of
 from tests.requests.apps import READ, reached, websocket_messages
 
 pytestmark = pytest.mark.anyio

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, ParamSpec, TypeVar, overload
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, overload
 
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.requests import HTTPConnection
@@ -16,17 +15,42 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cognito_guard._fastapi import dependencies_of, dependency_signature
 from cognito_guard._principal import Principal
-from cognito_guard._requests.conditions import ANY_TOKEN, Condition, Granted
-from cognito_guard._requests.internals import HasInternals
-from cognito_guard._requests.marks import innermost, mark_required, marks_of, name_of
-from cognito_guard._requests.state import SCOPE_KEY, RequestState, current_scope, latest_state, state_of
-from cognito_guard.errors import ConfigurationError, InsufficientScopeError, NotInstalledError, RefusalError
+from cognito_guard._rules.conditions import ANY_TOKEN, Condition, Granted
+from cognito_guard._rules.marks import innermost, mark_required, marks_of, name_of
+from cognito_guard.errors import ConfigurationError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Endpoint = TypeVar("Endpoint", bound=type[HTTPEndpoint] | type[WebSocketEndpoint])
 
-_log: Final = logging.getLogger("cognito_guard")
+
+class Judge(NamedTuple):
+    """
+    Decides whether the caller of a request meets a requirement. Rules know no requests, so each guard brings its judge.
+
+    Attributes:
+        judge: Returns the caller of the request with this scope, or raises `RefusalError`.
+        admit: As `judge`, but the app may override the requirement.
+        admit_call: As `admit`, for the request for which a handler is called with these arguments.
+
+    """
+
+    judge: Callable[[Requirement, Scope], Principal]
+    admit: Callable[[Requirement, Scope], None]
+    admit_call: Callable[[Requirement, object, tuple[Any, ...], dict[str, Any]], None]
+
+
+class Guard:
+    """Base of `CognitoGuard`: its judge, for its requirements, and its other parts, which rules do not know."""
+
+    def __init__(self, judge: Judge, internals: object) -> None:
+        self._judge: Final = judge
+        self._internals: Any = internals
+
+
+def judge_of(guard: Guard) -> Judge:
+    """Return the judge of *guard*."""
+    return guard._judge  # noqa: SLF001 - private to users of the package, not to its modules
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +69,7 @@ class Requirement:
 
     """
 
-    guard: HasInternals
+    guard: Guard
     condition: Condition = ANY_TOKEN
 
     @overload
@@ -102,19 +126,7 @@ class Requirement:
             NotInstalledError: The request did not pass the guard.
 
         """
-        state = state_of(scope, self.guard)
-        principal = state.principal
-        condition = self.condition
-        conn = HTTPConnection(scope) if condition.needs_request else None
-        if principal is None or not condition.is_met_by(principal, conn):
-            raise state.refuse(self._refusal(state), scope)
-        return principal
-
-    def _refusal(self, state: RequestState) -> RefusalError:
-        if state.stranger is not None:
-            return state.stranger.because
-        names = self.condition.names if isinstance(self.condition, Granted) else ()
-        return InsufficientScopeError(self.condition.reason, tuple(sorted(names)), str(self.condition))
+        return judge_of(self.guard).judge(self, scope)
 
     def with_scopes(self, scopes: frozenset[str]) -> Requirement:
         """Return a requirement of the same guard: the token grants all of *scopes*."""
@@ -149,32 +161,8 @@ class GuardedApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] in {"http", "websocket"}:
-            admit(self.requirement, scope)
+            judge_of(self.requirement.guard).admit(self.requirement, scope)
         await self.app(scope, receive, send)
-
-
-def admit(requirement: Requirement, scope: Scope) -> None:
-    """
-    Raise unless the caller of the request with *scope* meets *requirement*, or the app overrides it.
-
-    Raises:
-        RefusalError: The caller does not meet it; see `Requirement.judge`.
-
-    """
-    states, condition = scope.get(SCOPE_KEY, ()), requirement.condition
-    # Nearly all requests take this fast path. All others are judged in full.
-    if (
-        states
-        and (state := states[-1]).guard is requirement.guard
-        and state.principal is not None
-        and (state.headers is scope["headers"] or state.headers == scope["headers"])
-        and not condition.needs_request
-        and condition.is_met_by(state.principal, None)
-    ):
-        return
-    overrides = getattr(scope.get("app"), "dependency_overrides", None)
-    if not overrides or requirement not in overrides:
-        requirement.judge(scope)
 
 
 def requirements_of(route: object, overrides: Container[Any] = ()) -> list[Requirement]:
@@ -204,13 +192,15 @@ def _guarded(handler: Any, requirement: Requirement) -> Callable[..., Any]:
         mark_required(handler, handler, requirement)
         return handler
 
+    admit_call = judge_of(requirement.guard).admit_call
+
     async def guarded_coroutine(*args: Any, **kwargs: Any) -> Any:
-        _admit_call(requirement, handler, args, kwargs)
+        admit_call(requirement, handler, args, kwargs)
         return await handler(*args, **kwargs)
 
     # Also for generators: FastAPI streams them, and needs the generator itself.
     def guarded_function(*args: Any, **kwargs: Any) -> Any:
-        _admit_call(requirement, handler, args, kwargs)
+        admit_call(requirement, handler, args, kwargs)
         return handler(*args, **kwargs)
 
     guarded: Any = guarded_coroutine if _is_coroutine_function(handler) else guarded_function
@@ -257,30 +247,3 @@ def _is_asgi_app(handler: Any) -> bool:
 def _is_coroutine_function(handler: Any) -> bool:
     handler = innermost(handler)
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
-
-
-def _admit_call(requirement: Requirement, handler: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    current, handed = current_scope.get(), _handed(args, kwargs)
-    # Judge the request that is passed as an argument: an app that is called in process has its own requests. Also judge
-    # the request that is served now: the other one may be over.
-    if handed is not None and handed is not current:
-        admit(requirement, handed)
-        if current is None or latest_state(current, requirement.guard) is None:
-            return
-    if current is None:
-        _log.error(
-            "%s was called outside of a request that a guard let in, so its caller is not known; "
-            "to test the handler itself, call its __wrapped__",
-            name_of(handler),
-        )
-        raise NotInstalledError
-    admit(requirement, current)
-
-
-def _handed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scope | None:
-    for value in (*args, *kwargs.values()) if kwargs else args:
-        # Not isinstance(): a connection is also an abstract Mapping, so that takes four times as long.
-        if HTTPConnection in type(value).__mro__ or isinstance(value, HTTPEndpoint | WebSocketEndpoint):
-            scope: Scope = value.scope
-            return scope
-    return None

@@ -17,9 +17,9 @@ from starlette.websockets import WebSocket
 
 from cognito_guard._fastapi import http_exception, is_default_handler
 from cognito_guard._principal import Principal
-from cognito_guard._reasons.account import account_of
+from cognito_guard._refusals.account import account_of
+from cognito_guard._refusals.challenge import challenge, check_realm
 from cognito_guard._report.reporter import Reporter
-from cognito_guard._requests.bearer import authorization, challenge, check_realm
 from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.errors import KeysUnavailableError, RefusalError
 
@@ -27,7 +27,7 @@ OnError = Callable[[HTTPConnection, RefusalError], Response | Awaitable[Response
 
 # The registered close codes for missing credentials and missing permission (IANA, WebSocket Close Codes).
 _CLOSE_CODES: Final = {403: 3003, 503: 1013}
-_UNAUTHORIZED: Final = 3000
+UNAUTHORIZED: Final = 3000
 
 
 class Refusals:
@@ -50,12 +50,15 @@ class Refusals:
         self._reporter: Final = reporter
 
     def prepare(
-        self, error: RefusalError, principal: Principal | None, scope: Scope, verifier: Verifier
+        self,
+        error: RefusalError,
+        principal: Principal | None,
+        scope: Scope,
+        credentials: list[bytes],
+        verifier: Verifier,
     ) -> RefusalError:
         """Report *error*, and return a copy with the headers of its answer."""
-        self._reporter.refused(
-            error, principal, lambda: account_of(error, principal, scope, authorization(scope["headers"]), verifier)
-        )
+        self._reporter.refused(error, principal, lambda: account_of(error, principal, scope, credentials, verifier))
         return error.with_headers(self._headers(error))
 
     def settle(self) -> None:
@@ -88,7 +91,7 @@ class Refusals:
         """
         denies = not is_open and "websocket.http.response" in scope.get("extensions", {})
         if scope["type"] == "websocket" and not denies:
-            code = _CLOSE_CODES.get(error.status, _UNAUTHORIZED)
+            code = _CLOSE_CODES.get(error.status, UNAUTHORIZED)
             await send({"type": "websocket.close", "code": code, "reason": error.reason})
             return
         handlers = (_handler(app, error) or _fastapi_handler(app) for app in apps)

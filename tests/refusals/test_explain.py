@@ -23,8 +23,8 @@ from cognito_guard.errors import (
 )
 from cognito_guard.local import LocalClient, LocalPool, PoolKeys
 from tests.docs.test_troubleshooting import BLOCKS, PAGE
-from tests.reasons.drill import NOW, OTHER_POOL_ID, POOL_ID, READER, Drill, log_lines
-from tests.reasons.test_secrecy import BASE64URL, ISSUER, PRINTABLE, claims, segment
+from tests.refusals.drill import NOW, OTHER_POOL_ID, POOL_ID, READER, Drill, log_lines
+from tests.refusals.test_secrecy import BASE64URL, ISSUER, PRINTABLE, claims, segment
 
 MakeGuard = Callable[..., CognitoGuard]
 

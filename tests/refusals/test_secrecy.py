@@ -15,7 +15,7 @@ from starlette.types import Message
 
 from cognito_guard import CognitoGuard, UserPool, events
 from cognito_guard.local import LocalPool, PoolKeys
-from tests.reasons.drill import NOW, POOL_ID, READER, log_lines
+from tests.refusals.drill import NOW, POOL_ID, READER, log_lines
 
 ISSUER = f"https://cognito-idp.eu-central-1.amazonaws.com/{POOL_ID}"
 BASE64URL = string.ascii_letters + string.digits + "-_"

@@ -11,7 +11,7 @@ import pytest
 
 import example_app
 from cognito_guard.local import PoolKeys
-from tests.reasons.drill import OTHER_POOL_ID, POOL_ID, READER, STRANGER, WRITER, Drill, log_lines
+from tests.refusals.drill import OTHER_POOL_ID, POOL_ID, READER, STRANGER, WRITER, Drill, log_lines
 
 PAGE = (Path(example_app.__file__).parent.parent / "docs" / "troubleshooting.md").read_text()
 

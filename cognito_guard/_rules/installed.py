@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from starlette.middleware import Middleware
 
-from cognito_guard._requests.internals import HasInternals
+from cognito_guard._rules.requirement import Guard
+from cognito_guard.errors import ConfigurationError
 
 
 class Installed(NamedTuple):
     """A guard in an app's list of middleware: its place in the list, and the paths that it opens."""
 
     place: int
-    guard: HasInternals
+    guard: Guard
     public_paths: frozenset[tuple[str, str]]
 
 
@@ -25,7 +26,7 @@ def installed_on(app: object) -> list[Installed]:
     for place, entry in enumerate(middleware_of(app)):
         options = options_of(entry)
         guard = options.get("guard")
-        if is_guard_middleware(entry.cls) and isinstance(guard, HasInternals):
+        if is_guard_middleware(entry.cls) and isinstance(guard, Guard):
             found.append(Installed(place, guard, frozenset(options.get("public_paths", ()))))
     return found
 
@@ -47,6 +48,27 @@ def options_of(entry: Middleware) -> dict[str, Any]:
 def is_guard_middleware(cls: object) -> bool:
     """Return whether *cls* is `CognitoGuardMiddleware` or a subclass."""
     return bool(getattr(cls, "is_cognito_guard", False))
+
+
+def check_public_paths(public_paths: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """
+    Return *public_paths* as a set.
+
+    Raises:
+        ConfigurationError: A member is not a pair of an upper-case method and a plain path.
+
+    """
+    for entry in public_paths:
+        match entry:
+            case (str(method), str(path)) if (
+                method.isupper() and path.startswith("/") and path.isprintable() and not set(path) & set("*{}?#")
+            ):
+                continue
+        raise ConfigurationError(
+            "public_paths takes pairs of a method and an exact path, such as ('GET', '/openapi.json'), "
+            f"without wildcards or parameters; got {entry!r}"
+        )
+    return frozenset(public_paths)
 
 
 def chain_of(app: Any) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from starlette.applications import Starlette
@@ -12,9 +12,9 @@ from starlette.routing import BaseRoute, Host, Match, Mount, Router
 from starlette.types import Scope
 
 from cognito_guard._fastapi import actual_route, flattened, matches, plain_routes
-from cognito_guard._requests.installed import chain_of, installed_on, middleware_of
-from cognito_guard._requests.marks import endpoint_marks, marks_of
-from cognito_guard._requests.requirement import requirements_of
+from cognito_guard._rules.installed import chain_of, installed_on, middleware_of
+from cognito_guard._rules.marks import endpoint_marks, marks_of
+from cognito_guard._rules.requirement import requirements_of
 
 # Middleware that passes requests on to its .app.
 _FAITHFUL: Final = ("starlette.", "fastapi.", "cognito_guard.")
@@ -29,15 +29,31 @@ class Way(NamedTuple):
         mounts: The apps of the mounts and hosts on it, by `id`; True for one that is public as a whole.
         redirect: The path to which the app would redirect the request, if it would.
         is_open: Whether it leads through an app that is public as a whole.
+        open_path: The place (see `place_of`) that `public_paths` opens.
+        is_preflight: Whether the request is a CORS preflight.
+        has_arrived: Whether the way ends here: no route is chosen below that could be public or not.
 
     """
 
     mounts: Mapping[int, bool]
     redirect: str | None = None
     is_open: bool = False
+    open_path: tuple[str | None, str] | None = None
+    is_preflight: bool = False
+    has_arrived: bool = False
 
 
 _START: Final = Way({})
+
+
+def place_of(scope: Scope) -> tuple[str | None, str]:
+    """Return the method of a request (None for a websocket), and its path."""
+    return scope.get("method"), scope["path"]
+
+
+def members_of(scope: Scope) -> Any:
+    """Return the members of *scope*, also of one that refuses to be copied, so that `dict` can make a copy."""
+    return dict.items(scope) if isinstance(scope, dict) and type(scope) is not dict else scope
 
 
 def route_path(scope: Scope) -> str:
@@ -47,6 +63,60 @@ def route_path(scope: Scope) -> str:
     if root_path and (path == root_path or path.startswith(root_path + "/")):
         return path[len(root_path) :]
     return path
+
+
+def way_of(
+    scope: Scope, app: object, guard: object, *, public_paths: Container[tuple[str, str]], has_public: bool
+) -> Way | None:
+    """
+    Return the way that a stranger may try, or None. The route that is really chosen is judged again.
+
+    Args:
+        scope: The request, as it arrives at the guard.
+        app: The app behind the guard.
+        guard: The guard.
+        public_paths: Pairs of method and path that are open.
+        has_public: Whether anything is marked as public.
+
+    """
+    # Servers accept any method, even "WEBSOCKET".
+    method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
+    if (method, route_path(scope)) in public_paths and (method != "WEBSOCKET" or "method" not in scope):
+        # If there are routes, the chosen route decides.
+        return Way({}, open_path=place_of(scope), has_arrived=routes_of(_ahead(scope, app, guard)[0]) is None)
+    if has_public and guard in marks_of(app).public:
+        return Way({}, is_open=True, has_arrived=True)
+    is_preflight = _is_preflight(scope)
+    if not (is_preflight or has_public):
+        return None
+    # A copy, because FastAPI's routes write into the scope while matching.
+    asked = dict(members_of(scope))
+    try:
+        start, place = _ahead(scope, app, guard)
+        way = public_way(start, asked, guard)
+        if way is not None and way.redirect is not None:
+            # The target must be public from here on, not only within the app that redirects.
+            target = public_way(start, asked | {"path": way.redirect}, guard)
+            return None if target is None or target.redirect is not None else way
+        way = preflight_way(start, asked, place) if way is None and is_preflight else way
+    except Exception:  # noqa: BLE001 - of convertors and route classes of the app's own
+        return None
+    return way and way._replace(is_preflight=is_preflight)
+
+
+def _ahead(scope: Scope, app: object, guard: object) -> tuple[object, int]:
+    """Return the app whose routes are ahead, and the index of its first middleware that is ahead."""
+    outer = scope.get("app")
+    # The app's own middleware hides the routes behind it, but its place is known if Starlette added it.
+    place = place_in(outer, guard) if routes_of(app) is None else None
+    return (app, 0) if place is None else (outer, place)
+
+
+def _is_preflight(scope: Scope) -> bool:
+    if scope.get("method") != "OPTIONS":
+        return False
+    names = {name for name, _ in scope["headers"]}
+    return b"origin" in names and b"access-control-request-method" in names
 
 
 def public_way(app: object, scope: Scope, guard: object, way: Way = _START) -> Way | None:

@@ -10,8 +10,8 @@ from starlette.types import Scope
 
 from cognito_guard._fastapi import chosen_route
 from cognito_guard._principal import Principal
-from cognito_guard._reasons.evidence import Evidence, evidence_of
-from cognito_guard._reasons.shown import Shown
+from cognito_guard._refusals.evidence import Evidence, evidence_of
+from cognito_guard._refusals.shown import Shown
 from cognito_guard._report.reporter import Account
 from cognito_guard._tokens.verifier import Verifier
 from cognito_guard.errors import InsufficientScopeError, InvalidTokenError, KeysUnavailableError, RefusalError

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from cognito_guard._keys.policy import KeyStatus
 from cognito_guard._pool import ANY_CLIENT, FIXTURE_POOL_ID, UserPool
-from cognito_guard._reasons.shown import Shown, first, kind_of
+from cognito_guard._refusals.shown import Shown, first, kind_of
 from cognito_guard._tokens.jws import claims_of
 from cognito_guard._tokens.verifier import Verifier
 
@@ -176,7 +176,7 @@ def _of_audience(claims: Mapping[str, Any], pool: UserPool, _judge: Verifier, sh
 
 
 def _of_key(_claims: Mapping[str, Any], pool: UserPool, judge: Verifier, _shown: Shown) -> Evidence:
-    held = keys_of(judge.status()[pool.pool_id])
+    held = keys_of(judge.issuers.status()[pool.pool_id])
     hint = (
         "after a rotation the next refresh finds the key; otherwise the token is of a local Cognito, "
         "or of a pool that was made again with the same id: get a new token"
@@ -191,7 +191,7 @@ def _of_signature(_claims: Mapping[str, Any], pool: UserPool, _judge: Verifier, 
 
 
 def _of_outage(_claims: Mapping[str, Any], pool: UserPool, judge: Verifier, _shown: Shown) -> Evidence:
-    last_error = judge.status()[pool.pool_id]["last_error"]
+    last_error = judge.issuers.status()[pool.pool_id]["last_error"]
     because = "" if last_error is None else f": {last_error}"
     hint = "the token may be good; keys are fetched again with the next request that is due"
     return Evidence(f"there are no keys of {pool.pool_id}{because}", last_error, hint=hint)

@@ -20,7 +20,7 @@ from cognito_guard._report.flood import IN_FULL
 from cognito_guard._requests.internals import internals_of
 from cognito_guard.events import Refused
 from cognito_guard.local import LocalClient, LocalPool
-from tests.reasons.drill import log_lines
+from tests.refusals.drill import log_lines
 
 pytestmark = pytest.mark.anyio
 
