@@ -14,8 +14,8 @@ from starlette.routing import BaseRoute, Host, Mount, WebSocketRoute
 from cognito_guard._fastapi import actual_route, flattened, frontends, is_api_route, is_documentation
 from cognito_guard._routes.misuse import misuse_of
 from cognito_guard._rules.conditions import ANY_TOKEN, Granted
-from cognito_guard._rules.installed import chain_of, installed_on, is_guard_middleware
-from cognito_guard._rules.lookup import app_of, routes_of
+from cognito_guard._rules.installed import app_of, chain_of, installed_on, is_guard_middleware
+from cognito_guard._rules.lookup import routes_of
 from cognito_guard._rules.marks import Marks, endpoint_marks, innermost, marks_of, results_of, within
 from cognito_guard._rules.requirement import Requirement, requirements_of
 

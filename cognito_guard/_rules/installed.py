@@ -1,15 +1,18 @@
-"""The guards that are installed on an app, and the other middleware in front of its routes."""
+"""What is in front of the routes of an app: guards that are installed on it, other middleware, mounts."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from starlette.middleware import Middleware
+from starlette.routing import Host, Mount
 
 from cognito_guard._rules.requirement import Guard
 from cognito_guard.errors import ConfigurationError
+
+_MOST_MIDDLEWARE: Final = 50
 
 
 class Installed(NamedTuple):
@@ -78,3 +81,23 @@ def chain_of(app: Any) -> Iterator[Any]:
         seen.add(id(app))
         yield app
         app = None if hasattr(app, "routes") else getattr(app, "app", None)
+
+
+def app_of(route: Mount | Host) -> object:
+    """Return the app of a mount or a host, without the middleware that the mount puts around it."""
+    base = getattr(route, "_base_app", None)
+    # This does not change when the app of the mount is replaced.
+    return base if base is not None and _is_inside(base, route.app) else route.app
+
+
+def _is_inside(base: object, app: object) -> bool:
+    """Return whether *app* is *base*, or middleware around it."""
+    pending, seen = [app], set[int]()
+    while pending and len(seen) < _MOST_MIDDLEWARE:
+        each = pending.pop()
+        if each is base:
+            return True
+        if id(each) not in seen:
+            seen.add(id(each))
+            pending += [value for value in getattr(each, "__dict__", {}).values() if callable(value)]
+    return False

@@ -12,13 +12,12 @@ from starlette.routing import BaseRoute, Host, Match, Mount, Router
 from starlette.types import Scope
 
 from cognito_guard._fastapi import actual_route, flattened, matches, plain_routes
-from cognito_guard._rules.installed import chain_of, installed_on, middleware_of
+from cognito_guard._rules.installed import app_of, chain_of, installed_on, middleware_of
 from cognito_guard._rules.marks import endpoint_marks, marks_of
 from cognito_guard._rules.requirement import requirements_of
 
 # Middleware that passes requests on to its .app.
 _FAITHFUL: Final = ("starlette.", "fastapi.", "cognito_guard.")
-_MOST_MIDDLEWARE: Final = 50
 
 
 class Way(NamedTuple):
@@ -202,26 +201,6 @@ def place_in(app: object, guard: object) -> int | None:
 def routes_of(app: object) -> Sequence[BaseRoute] | None:
     """Return the routes of *app*, also if Starlette's middleware wraps it; None if they cannot be inspected."""
     return _inside(app)[0]
-
-
-def app_of(route: Mount | Host) -> object:
-    """Return the app of a mount or a host, without the middleware that the mount puts around it."""
-    base = getattr(route, "_base_app", None)
-    # This does not change when the app of the mount is replaced.
-    return base if base is not None and _is_inside(base, route.app) else route.app
-
-
-def _is_inside(base: object, app: object) -> bool:
-    """Return whether *app* is *base*, or middleware around it."""
-    pending, seen = [app], set[int]()
-    while pending and len(seen) < _MOST_MIDDLEWARE:
-        each = pending.pop()
-        if each is base:
-            return True
-        if id(each) not in seen:
-            seen.add(id(each))
-            pending += [value for value in getattr(each, "__dict__", {}).values() if callable(value)]
-    return False
 
 
 def _first_match(routes: Sequence[BaseRoute], scope: Scope) -> tuple[Any, Scope] | None:
