@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from cognito_guard._principal import Principal
 from cognito_guard._report import log
 from cognito_guard._report.flood import WINDOW, Flood, Kind
-from cognito_guard._report.telemetry import OPENTELEMETRY, annotate, context_getter
+from cognito_guard._report.telemetry import OPENTELEMETRY, annotate, is_traced
 from cognito_guard.errors import RefusalError, SignatureError
 from cognito_guard.events import Event, KeysFailed, KeysFetched, Refused, Verified
 
@@ -61,16 +61,13 @@ class Reporter:
     def __init__(self, on_event: OnEvent | None, timer: Callable[[], float] = time.monotonic) -> None:
         self._on_event: Final = on_event
         self._flood: Final = Flood(timer, _summarise)
-        self._context: Callable[[], object] | None = None
 
     def verified(self, principal: Principal) -> None:
         """A token was accepted."""
         if self._flood.is_pending:
             self._flood.settle()
-        if self._context is None and OPENTELEMETRY in sys.modules:
-            self._context = context_getter()
-        # Asking for the context takes a third of the time of asking for the span.
-        if self._context is not None and self._context():
+        # Look for the module first: without it, which is usual, there is no call.
+        if OPENTELEMETRY in sys.modules and is_traced():
             annotate("verified", principal.client_id)
         if self._on_event is not None:
             self._emit(Verified(principal))

@@ -44,18 +44,15 @@ class Serving:
     def ready(self) -> Serving:
         """Return it when it accepts requests."""
         assert self.process.stdout
-        while self._silent:
+        while self._silent and "Started worker" not in "".join(self._lines[-1:]):
             self._lines.append(self.process.stdout.readline())
             assert self._lines[-1], self._lines
-            self._silent = "Started worker" not in self._lines[-1]
-            # granian says so a moment before it listens.
-            while not self._silent and not self._listens():
-                assert self.process.poll() is None, self.end()
+        # granian says so a moment before it listens.
+        while self._silent:
+            assert self.process.poll() is None
+            with socket.socket() as probe:
+                self._silent = probe.connect_ex(("127.0.0.1", self.port)) != 0
         return self
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def ask(self, line: str | bytes, *headers: str | bytes, body: bytes = b"", host: str = "fast") -> Answer:
         """Make one request on a connection of its own."""
