@@ -67,6 +67,7 @@ class CognitoGuard(Guard):
 
     """
 
+    _cognito_guard_judge = JUDGE
     _internals: Internals
 
     def __init__(
@@ -105,7 +106,6 @@ class CognitoGuard(Guard):
         )
         refusals = Refusals(realm=realm, on_error=on_error, reporter=reporter)
         super().__init__(
-            JUDGE,
             Internals(
                 verifier=verifier,
                 refusals=refusals,

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, overload
+from typing import Any, ClassVar, Final, NamedTuple, ParamSpec, TypeVar, overload
 
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.requests import HTTPConnection
@@ -43,14 +43,24 @@ class Judge(NamedTuple):
 class Guard:
     """Base of `CognitoGuard`: its judge, for its requirements, and its other parts, which rules do not know."""
 
-    def __init__(self, judge: Judge, internals: object) -> None:
-        self._judge: Final = judge
+    # Of the class, so that a subclass can decorate before it is ready. No subclass has this name for its own.
+    _cognito_guard_judge: ClassVar[Judge]
+
+    def __init__(self, internals: object) -> None:
         self._internals: Any = internals
 
 
 def judge_of(guard: Guard) -> Judge:
-    """Return the judge of *guard*."""
-    return guard._judge  # noqa: SLF001 - private to users of the package, not to its modules
+    """
+    Return the judge of *guard*.
+
+    Raises:
+        ConfigurationError: It is not a guard, so its answers would mean nothing.
+
+    """
+    if not isinstance(guard, Guard):
+        raise ConfigurationError(f"a requirement belongs to a CognitoGuard, not to {guard!r}")
+    return guard._cognito_guard_judge  # noqa: SLF001 - private to users of the package, not to its modules
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
+from unittest.mock import MagicMock
 
 import httpx
 import pytest
@@ -18,7 +19,8 @@ from starlette.endpoints import WebSocketEndpoint
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
-from cognito_guard import CognitoGuard, Principal
+from cognito_guard import CognitoGuard, Principal, UserPool
+from cognito_guard._rules.requirement import Requirement
 from cognito_guard.errors import ConfigurationError, NotInstalledError
 from cognito_guard.local import LocalClient, LocalPool
 from tests.requests.apps import READ, WRITE, websocket_messages
@@ -458,3 +460,20 @@ async def test_request_auth_names_the_scopes_of_each_token(
 
     for _ in range(2):
         assert (await call(app, "GET", "/", pool.mint("orders/of.this.test"))).json() == ["orders/of.this.test"]
+
+
+def test_a_requirement_of_what_is_no_guard_decorates_nothing() -> None:
+    requirement = Requirement(MagicMock())
+
+    with pytest.raises(ConfigurationError, match="belongs to a CognitoGuard"):
+        requirement(lambda request: "reached")
+
+
+def test_a_subclass_of_the_guard_may_decorate_before_it_is_ready(user_pool: UserPool) -> None:
+    class Own(CognitoGuard):
+        def __init__(self) -> None:
+            self.handler = Requirement(self)(lambda request: "reached")
+            super().__init__(user_pool)
+
+    with pytest.raises(NotInstalledError):
+        Own().handler(None)
