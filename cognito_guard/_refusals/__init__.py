@@ -1,5 +1,5 @@
 """
 Refused requests: takes an error and the request, and makes the answer, and a sentence for the log.
 
-Nothing here decides about a request.
+Nothing here decides whether a request is refused.
 """

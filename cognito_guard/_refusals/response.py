@@ -25,9 +25,11 @@ from cognito_guard.errors import KeysUnavailableError, RefusalError
 
 OnError = Callable[[HTTPConnection, RefusalError], Response | Awaitable[Response]]
 
-# The registered close codes for missing credentials and missing permission (IANA, WebSocket Close Codes).
-_CLOSE_CODES: Final = {403: 3003, 503: 1013}
 UNAUTHORIZED: Final = 3000
+"""The registered close code for missing credentials (IANA, WebSocket Close Codes)."""
+
+# That for missing permission, and "try again later".
+_CLOSE_CODES: Final = {403: 3003, 503: 1013}
 
 
 class Refusals:
@@ -54,11 +56,13 @@ class Refusals:
         error: RefusalError,
         principal: Principal | None,
         scope: Scope,
-        credentials: list[bytes],
+        credentials_of: Callable[[], list[bytes]],
         verifier: Verifier,
     ) -> RefusalError:
-        """Report *error*, and return a copy with the headers of its answer."""
-        self._reporter.refused(error, principal, lambda: account_of(error, principal, scope, credentials, verifier))
+        """Report *error*, and return a copy with the headers of its answer. Only a report needs the credentials."""
+        self._reporter.refused(
+            error, principal, lambda: account_of(error, principal, scope, credentials_of(), verifier)
+        )
         return error.with_headers(self._headers(error))
 
     def settle(self) -> None:

@@ -77,9 +77,9 @@ class CognitoGuardMiddleware:
             return
         internals = self._internals
         values = authorization(scope["headers"])
-        digest, principal = (
-            internals.verifier.recall(values) if SCOPE_KEY not in scope else self._recall_within(scope, values)
-        )
+        digest, principal = None, self._let_in_before(scope) if SCOPE_KEY in scope else None
+        if principal is None:
+            digest, principal = internals.verifier.recall(values)
         state = (
             RequestState(self.guard, scope["headers"], principal)
             if principal is not None
@@ -134,13 +134,12 @@ class CognitoGuardMiddleware:
             return RequestState(self.guard, scope["headers"], None, Stranger(reason, way))
         return RequestState(self.guard, scope["headers"], principal)
 
-    def _recall_within(self, scope: Scope, values: Sequence[bytes]) -> tuple[bytes | None, Principal | None]:
-        """As `Verifier.recall`, for a request within another pass: if that has let in this very request, its caller."""
+    def _let_in_before(self, scope: Scope) -> Principal | None:
+        """Return the caller if an outer pass of this guard has let in this very request."""
         for state in states_of(scope):
-            is_same = state.guard is self.guard and state.headers is scope["headers"] and not state.is_over
-            if is_same and state.principal is not None:
-                return None, state.principal
-        return self._internals.verifier.recall(values)
+            if state.guard is self.guard and state.headers is scope["headers"] and not state.is_over:
+                return state.principal
+        return None
 
     async def _run_check(self, check: Callable[[], None], scope: Scope, send: Send) -> None:
         try:

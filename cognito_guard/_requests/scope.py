@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from cognito_guard._fastapi import chosen_frontends, chosen_route, is_frontend
 from cognito_guard._requests.judgement import admit
-from cognito_guard._requests.state import RequestState, Stranger, states_of
+from cognito_guard._requests.state import SCOPE_KEY, RequestState, Stranger, states_of
 from cognito_guard._rules.lookup import members_of, place_of, routes_of
 from cognito_guard._rules.marks import endpoint_marks, innermost, marks_of
 from cognito_guard._rules.requirement import requirements_of
@@ -28,7 +28,7 @@ class GuardedScope(dict[str, Any]):
     Middleware outside of a guard reads `scope["route"]` and the like when the response passes.
     """
 
-    # `behind` sets these: a dict without its own __init__ is made in half the time.
+    # `enter` sets it: a dict without its own __init__ is made in half the time.
     __slots__ = ("outer",)
     outer: Scope
 
@@ -37,40 +37,20 @@ class GuardedScope(dict[str, Any]):
         added = other if type(other) is dict and not more else dict(other, **more)
         dict.update(self, added)
         if "endpoint" in added:
-            outer: Any = self.outer
-            while outer is not None:
+            outer: Any = self
+            while isinstance(outer, GuardedScope):
+                outer = outer.outer
                 dict.update(outer, added)
                 # Starlette sets this alone, before the rest.
                 if "route" in self:
                     outer["route"] = self["route"]
-                outer = outer.outer if isinstance(outer, GuardedScope) else None
-            routes: Sequence[object] = (chosen_route(self, added["route"]),) if "route" in added else ()
+            _judge(self, added)
         elif not added and is_frontend(self):
-            routes = chosen_frontends(self)
-        else:
-            return
-        endpoint = added.get("endpoint")
-        marks = endpoint_marks(endpoint, self.get("method", "")) if isinstance(endpoint, type) else marks_of(endpoint)
-        has_strangers = type(self) is not GuardedScope
-        if has_strangers:
-            _judge_strangers(self, added, marks.public)
-        for route in routes:
-            for requirement in requirements_of(route, getattr(self.get("app"), "dependency_overrides", ())):
-                admit(requirement, self)
-        for requirement in marks.requirements:
-            admit(requirement, self)
-        if has_strangers and _have_arrived(states_of(self)):
-            self.__class__ = StrangerScope
+            _judge(self, {"endpoint": None}, chosen_frontends(self))
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
         self.update(other)
         return self
-
-
-class StrangerScope(GuardedScope):
-    """The scope of a stranger, or of a request that was a stranger's when it passed an outer guard."""
-
-    __slots__ = ()
 
 
 def _sealed(self: SealedScope, *_: Any, **__: Any) -> NoReturn:
@@ -80,7 +60,7 @@ def _sealed(self: SealedScope, *_: Any, **__: Any) -> NoReturn:
     raise AssertionError
 
 
-class SealedScope(StrangerScope):
+class SealedScope(GuardedScope):
     """
     The scope of a stranger that has not arrived at a public route or app yet.
 
@@ -89,39 +69,44 @@ class SealedScope(StrangerScope):
     """
 
     __slots__ = ()
+    is_sealed = True
 
     __iter__ = __reversed__ = keys = values = items = pop = popitem = _sealed
     copy = __copy__ = __deepcopy__ = __reduce_ex__ = __or__ = __ror__ = _sealed
 
     def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
         if key == "endpoint":
-            self.update({key: value})
-        else:
-            super().__setitem__(key, value)
+            _judge(self, {key: value})
 
 
 def behind(scope: Scope, states: tuple[RequestState, ...]) -> GuardedScope:
     """Return a scope with *states*, without its `outer`. It is sealed while a stranger among them has not arrived."""
-    if all(state.stranger is None for state in states):
-        return GuardedScope(scope)
-    return (StrangerScope if _have_arrived(states) else SealedScope)(members_of(scope))
+    is_sealed = any(state.stranger is not None and not state.stranger.arrived for state in states)
+    return SealedScope(members_of(scope)) if is_sealed else GuardedScope(scope)
 
 
-def _have_arrived(states: Iterable[RequestState]) -> bool:
-    return all(state.stranger is None or state.stranger.arrived for state in states)
-
-
-def _judge_strangers(scope: GuardedScope, child_scope: Mapping[str, Any], public: frozenset[object]) -> None:
-    """Raise unless each stranger may continue to the chosen route or app, which is *public* for these guards."""
-    for state in states_of(scope):
+def _judge(scope: GuardedScope, child_scope: Mapping[str, Any], routes: Sequence[object] = ()) -> None:
+    endpoint = child_scope["endpoint"]
+    marks = endpoint_marks(endpoint, scope.get("method", "")) if isinstance(endpoint, type) else marks_of(endpoint)
+    for state in scope[SCOPE_KEY]:
         stranger = state.stranger
-        if stranger is not None and not _goes_on(stranger, scope, child_scope, is_public=state.guard in public):
+        if stranger is not None and not _goes_on(stranger, scope, child_scope, is_public=state.guard in marks.public):
             raise state.refuse(stranger.because, scope)
+    if "route" in child_scope:
+        routes = (chosen_route(scope, child_scope["route"]),)
+    for route in routes:
+        for requirement in requirements_of(route, getattr(scope.get("app"), "dependency_overrides", ())):
+            admit(requirement, scope)
+    for requirement in marks.requirements:
+        admit(requirement, scope)
+    if type(scope) is SealedScope and all(not state.stranger or state.stranger.arrived for state in states_of(scope)):
+        scope.__class__ = GuardedScope  # type: ignore[assignment]
 
 
 def _goes_on(stranger: Stranger, scope: Scope, child_scope: Mapping[str, Any], *, is_public: bool) -> bool:
     """Return whether a stranger may continue to the chosen route or app."""
-    endpoint = child_scope.get("endpoint")
+    endpoint = child_scope["endpoint"]
     if is_public or stranger.way.mounts.get(id(endpoint), False):
         stranger.arrived = True
         # Below a public app everything is open. A public handler that passes the request on opens nothing else.

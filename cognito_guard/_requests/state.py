@@ -85,8 +85,10 @@ class RequestState:
         if self.refusal is not None:
             return self.refusal
         internals = internals_of(self.guard)
-        refusals, credentials = internals.refusals, authorization(scope["headers"])
-        refusal = refusals.prepare(error, self.principal, scope, credentials, internals.verifier)
+        refusals = internals.refusals
+        refusal = refusals.prepare(
+            error, self.principal, scope, lambda: authorization(scope["headers"]), internals.verifier
+        )
         # An answer that has begun cannot be changed, but a websocket can be closed.
         if not self.started or scope["type"] == "websocket":
             self.refusal = refusal

@@ -51,8 +51,8 @@ def place_of(scope: Scope) -> tuple[str | None, str]:
 
 
 def members_of(scope: Scope) -> Any:
-    """Return the members of *scope*, also of one that refuses to be copied, so that `dict` can make a copy."""
-    return dict.items(scope) if isinstance(scope, dict) and type(scope) is not dict else scope
+    """Return the members of *scope*, also of a sealed one, so that `dict` can make a copy."""
+    return dict.items(scope) if getattr(scope, "is_sealed", False) else scope  # type: ignore[arg-type]
 
 
 def route_path(scope: Scope) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -241,6 +242,73 @@ async def test_middleware_between_two_guards_gives_a_stranger_no_rights_outside(
 
     assert (await call(app, "GET", asked)).status_code == status
     assert record.take() == runs
+
+
+async def test_the_scope_of_an_outer_pass_opens_nothing_for_a_stranger_of_the_inner_one(
+    make_guard: MakeGuard, user_pool: UserPool, call: Call, record: Recorder, may_read: str, reader: LocalClient
+) -> None:
+    """Middleware between the guards keeps the scope it got, and a public handler sends that one on."""
+    outer = make_guard(UserPool(user_pool.pool_id, client_ids={reader.client_id}))
+    inner = make_guard(UserPool(user_pool.pool_id, client_ids={"another"}))
+    kept: list[Scope] = []
+    secret = Router([Route("/secret", record.handler("secret"))])
+
+    class Keeping:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            kept.append(scope)
+            await self.app(scope, receive, send)
+
+    async def door(request: Request) -> Response:
+        kept[-1]["path"] = "/secret"
+        await part(secret, kept[-1], request.receive)
+        return PlainTextResponse("done")
+
+    app = Starlette(
+        routes=[Route("/door", inner.public(door))],
+        middleware=[
+            Middleware(CognitoGuardMiddleware, guard=outer),
+            Middleware(Keeping),
+            Middleware(CognitoGuardMiddleware, guard=inner),
+        ],
+    )
+
+    assert (await call(app, "GET", "/door", may_read)).status_code == 401
+    assert record.take() == []
+
+
+@pytest.mark.parametrize("how", ["del", "clear", "pop"])
+@pytest.mark.parametrize("has_token", [True, False])
+async def test_a_scope_that_has_lost_what_guards_know_reaches_nothing(
+    guard: CognitoGuard, call: Call, record: Recorder, may_read: str, how: str, has_token: bool
+) -> None:
+    class Losing:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            members: Any = dict.copy(scope)  # type: ignore[arg-type]
+            if how == "del":
+                del scope["cognito_guard"]
+            elif how == "clear":
+                scope.clear()
+                for name in members.keys() - {"cognito_guard"}:
+                    scope[name] = members[name]
+            else:
+                scope.pop("cognito_guard")
+            scope["path"] = "/secret"
+            await self.app(scope, receive, send)
+
+    app = Starlette(
+        routes=[Route("/open", guard.public(record.handler("open"))), Route("/secret", record.handler("secret"))],
+        middleware=[Middleware(CognitoGuardMiddleware, guard=guard), Middleware(Losing)],
+    )
+
+    with suppress(KeyError):
+        assert (await call(app, "GET", "/open", may_read if has_token else None)).status_code == 401
+    assert record.take() == []
 
 
 async def test_a_public_handler_opens_nothing_behind_another_guard(
