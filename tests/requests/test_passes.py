@@ -263,8 +263,7 @@ async def test_the_scope_of_an_outer_pass_opens_nothing_for_a_stranger_of_the_in
 
     async def door(request: Request) -> Response:
         kept[-1]["path"] = "/secret"
-        await part(secret, kept[-1], request.receive)
-        return PlainTextResponse("done")
+        return PlainTextResponse(str(await part(secret, kept[-1], request.receive)))
 
     app = Starlette(
         routes=[Route("/door", inner.public(door))],
