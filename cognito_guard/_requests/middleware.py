@@ -89,6 +89,7 @@ class CognitoGuardMiddleware:
             return
         if internals.close_on_expiry:
             receive, send = until_expiry(scope, state.principal, internals.verifier, receive, send)
+        # The rest is in this one coroutine: each further one would add a frame to every request.
         guarded = enter(scope, state)
         previous = current_scope.get()
         current_scope.set(guarded)
