@@ -59,7 +59,7 @@ def enter(scope: Scope, state: RequestState) -> GuardedScope:
         scope["user"] = principal or Anonymous()
         scope["auth"] = NO_CREDENTIALS if principal is None else credentials_of(principal.scopes)
     if "state" not in scope:
-        # Outer middleware reads this request.state when the response passes.
+        # Before the copy, so that outer middleware sees what the app puts into it, in whatever way it does.
         scope["state"] = {}
     guarded = behind(scope, states) if is_nested or principal is None else GuardedScope(scope)
     guarded.outer = scope

@@ -1,5 +1,6 @@
 """State, lifespan and TestClient."""
 
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cognito_guard import CognitoGuard
+from cognito_guard import CognitoGuard, CognitoGuardMiddleware
 from tests.requests.apps import READ
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +93,110 @@ async def test_state_that_a_handler_sets_reaches_middleware_outside_of_the_guard
 
     assert (await call(app, "GET", "/", may_read)).headers["trace"] == "5"
     assert (await call(app, "GET", "/")).headers["trace"] == "none"
+
+
+def _by_request(scope: Scope) -> Scope:
+    Request(scope).state.trace = "5"
+    return scope
+
+
+def _by_the_scope(scope: Scope) -> Scope:
+    scope["state"]["trace"] = "5"
+    return scope
+
+
+def _if_there_is_none(scope: Scope) -> Scope:
+    if "state" not in scope:
+        scope["state"] = {}
+    return _by_the_scope(scope)
+
+
+def _by_update(scope: Scope) -> Scope:
+    scope.update(state=scope.get("state", {}))
+    return _by_the_scope(scope)
+
+
+def _by_a_copy(scope: Scope) -> Scope:
+    return _by_request({**scope})
+
+
+class _Watching:
+    """Keeps the scope of the last request, as it is afterwards."""
+
+    def __init__(self, app: ASGIApp, *, shared: bool) -> None:
+        self._app = app
+        self._shared = shared
+        self.scope: Scope = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        if self._shared:
+            scope["state"] = {"pool": "connections"}
+        await self._app(scope, receive, send)
+
+
+@pytest.mark.parametrize("way", [_by_request, _by_the_scope, _if_there_is_none, _by_update, _by_a_copy])
+@pytest.mark.parametrize("shared", [True, False])
+async def test_state_that_is_made_inside_in_any_way_reaches_middleware_outside_of_two_passes(
+    guard: CognitoGuard, call: Call, may_read: str, way: Callable[[Scope], Scope], shared: bool
+) -> None:
+    async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("of the app", {})
+        await routes(way(scope), receive, send)
+
+    async def show(request: Request) -> Response:
+        return PlainTextResponse(getattr(request.state, "pool", "none") + request.state.trace)
+
+    routes = Starlette(routes=[Route("/", guard.require(READ)(show))])
+    app = _Watching(
+        CognitoGuardMiddleware(CognitoGuardMiddleware(inside, guard=guard), guard=guard),
+        shared=shared,
+    )
+
+    answer = await call(app, "GET", "/", may_read)
+    assert answer.text == ("connections5" if shared else "none5")
+    assert app.scope["state"] == ({"pool": "connections", "trace": "5"} if shared else {"trace": "5"})
+    assert "of the app" not in app.scope
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_parts_of_a_request_without_its_state_share_none(
+    guard: CognitoGuard, call: Call, may_read: str, shared: bool
+) -> None:
+    async def batch(request: Request) -> Response:
+        found = []
+        for tenant in ("a", "b"):
+            part = copy.copy(request.scope)
+            del part["state"]
+            state = Request(part).state
+            found.append(getattr(state, "tenant", None) or getattr(state, "pool", None))
+            state.tenant = tenant
+        return JSONResponse(found)
+
+    routes = Starlette(routes=[Route("/", guard.require(READ)(batch))])
+    app = _Watching(CognitoGuardMiddleware(routes, guard=guard), shared=shared)
+
+    answer = await call(app, "GET", "/", may_read)
+    assert answer.json() == [None, None]
+    assert app.scope["state"] == ({"pool": "connections"} if shared else {})
+
+
+async def test_a_scope_that_lost_its_passes_between_two_guards_still_tells_the_route(
+    guard: CognitoGuard, call: Call, may_read: str
+) -> None:
+    async def forgetful(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope["cognito_guard"]
+        await CognitoGuardMiddleware(routes, guard=guard)(scope, receive, send)
+
+    async def show(_request: Request) -> Response:
+        return PlainTextResponse("shown")
+
+    routes = Starlette(routes=[Route("/{number}", guard.require(READ)(show))])
+    app = _Watching(CognitoGuardMiddleware(forgetful, guard=guard), shared=False)
+
+    assert (await call(app, "GET", "/5", may_read)).text == "shown"
+    assert app.scope["path_params"] == {"number": "5"}
+    assert app.scope["route"] is routes.routes[0]
 
 
 @pytest.mark.parametrize("framework", [Starlette, FastAPI])
