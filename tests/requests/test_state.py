@@ -105,9 +105,8 @@ def _by_the_scope(scope: Scope) -> Scope:
     return scope
 
 
-def _if_there_is_none(scope: Scope) -> Scope:
-    if "state" not in scope:
-        scope["state"] = {}
+def _by_an_assignment(scope: Scope) -> Scope:
+    scope["state"] = scope.get("state", {})
     return _by_the_scope(scope)
 
 
@@ -135,7 +134,7 @@ class _Watching:
         await self._app(scope, receive, send)
 
 
-@pytest.mark.parametrize("way", [_by_request, _by_the_scope, _if_there_is_none, _by_update, _by_a_copy])
+@pytest.mark.parametrize("way", [_by_request, _by_the_scope, _by_an_assignment, _by_update, _by_a_copy])
 @pytest.mark.parametrize("shared", [True, False])
 async def test_state_that_is_made_inside_in_any_way_reaches_middleware_outside_of_two_passes(
     guard: CognitoGuard, call: Call, may_read: str, way: Callable[[Scope], Scope], shared: bool
