@@ -28,7 +28,7 @@ OnError = Callable[[HTTPConnection, RefusalError], Response | Awaitable[Response
 UNAUTHORIZED: Final = 3000
 """The registered close code for missing credentials (IANA, WebSocket Close Codes)."""
 
-# That for missing permission, and "try again later".
+# The registered codes for missing permission and for "try again later".
 _CLOSE_CODES: Final = {403: 3003, 503: 1013}
 
 

@@ -43,7 +43,7 @@ class Judge(NamedTuple):
 class Guard:
     """Base of `CognitoGuard`: its judge, for its requirements, and its other parts, which rules do not know."""
 
-    # Of the class, so that a subclass can decorate before it is ready. No subclass has this name for its own.
+    # Of the class, so that a subclass can decorate before it is ready. The name is long, so that no subclass uses it.
     _cognito_guard_judge: ClassVar[Judge]
 
     def __init__(self, internals: object) -> None:

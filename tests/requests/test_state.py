@@ -159,12 +159,13 @@ async def test_state_that_is_made_inside_in_any_way_reaches_middleware_outside_o
 
 
 @pytest.mark.parametrize("shared", [True, False])
-async def test_parts_of_a_request_without_its_state_share_none(
+async def test_parts_of_a_request_that_drop_its_state_do_not_share_another(
     guard: CognitoGuard, call: Call, may_read: str, shared: bool
 ) -> None:
     async def batch(request: Request) -> Response:
         found = []
         for tenant in ("a", "b"):
+            # Not a dict of its members: this copy has the class of the scope.
             part = copy.copy(request.scope)
             del part["state"]
             state = Request(part).state
